@@ -5,7 +5,7 @@ use noren::config::{
 };
 
 use super::text::{bytes, time};
-use super::visitors::who;
+use super::visitors::visitors;
 
 /// Describes the publishers and the history of a channel.
 pub(super) fn channel(channel: &Channel) -> String {
@@ -45,10 +45,10 @@ pub(super) fn of_mercure(config: &Config, mercure: &Mercure) -> Vec<String> {
         "for clients with a token; private updates if it permits them".to_owned()
     });
     if mercure.session {
-        lines.push(who(config, Some(SessionRule::Required)));
+        lines.push(visitors(config, Some(SessionRule::Required)));
     }
     if mercure.subscriptions {
-        lines.push("who subscribes is told to those whose token permits it".to_owned());
+        lines.push("subscriptions are reported to clients whose token permits it".to_owned());
     }
     let history = &mercure.history;
     lines.push(format!(
@@ -67,13 +67,13 @@ pub(in crate::cli) fn source(source: &Source) -> String {
         Source::Listen(listen) => format!("programs that write to {}", listen.address.display()),
         Source::Amqp(amqp) => format!("the exchange {} of {}", amqp.exchange, amqp.broker),
         Source::Webhook(webhook) => {
-            format!("requests with a signature to {}", webhook.path.as_str())
+            format!("signed requests to {}", webhook.path.as_str())
         }
         Source::Postgres(postgres) => match &postgres.place {
             PostgresPlace::Notifications(one) => format!(
-                "what {} sends by NOTIFY {} (lost while nobody listens)",
-                postgres.server,
-                one.channels.join(", ")
+                "NOTIFY {} of {} (lost while Noren is not connected)",
+                one.channels.join(", "),
+                postgres.server
             ),
             PostgresPlace::Outbox(one) => format!(
                 "the outbox {} of {} (each row is deleted once it is published)",
@@ -89,16 +89,16 @@ fn channel_query(config: &Config) -> String {
     match (&session.channels_header, &session.channel_path) {
         (None, None) => String::new(),
         (None, Some(path)) => format!(", and for the channel {path}"),
-        (Some(header), None) => format!(", with the channel in its header {header}"),
+        (Some(header), None) => format!(", with the channel in the header {header}"),
         (Some(header), Some(path)) => format!(
-            ", with the channel in its header {header} (without that header it is asked for {path})"
+            ", with the channel in the header {header} (without that header {path} is queried)"
         ),
     }
 }
 
 /// Describes the permitted subscribers of a channel, and the users among them who may publish.
 pub(super) fn subscribers(config: &Config, channel: &Channel) -> Vec<String> {
-    let session = || who(config, Some(SessionRule::Required)) + &channel_query(config);
+    let session = || visitors(config, Some(SessionRule::Required)) + &channel_query(config);
     let token = "for clients with a token that names it";
     let mut lines = vec![match config.needs(Some(channel)) {
         Needs::Nothing => "open to everybody".to_owned(),
@@ -111,7 +111,7 @@ pub(super) fn subscribers(config: &Config, channel: &Channel) -> Vec<String> {
         names.join(", ")
     };
     for (does, members) in [
-        ("listen", &channel.subscribers),
+        ("subscribe", &channel.subscribers),
         ("publish", &channel.publishers),
     ] {
         if !members.is_empty() {

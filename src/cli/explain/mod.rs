@@ -1,5 +1,5 @@
-//! `noren check --explain`: what a configuration comes to, for people: what is tried in which order, where it
-//! leads, who may pass, and which limits hold. Reads nothing but the configuration.
+//! `noren check --explain`: a description of a configuration for people: the routes in their order, their access rules,
+//! and the limits. Reads nothing but the configuration.
 
 mod channels;
 mod headers;
@@ -26,7 +26,7 @@ pub(super) fn explain(config: &Config) -> String {
         let is_unix = matches!(listener.address, ListenAddress::Unix(_));
         if is_unix && listener.trusted_proxies.is_empty() {
             text.more(
-                "its clients have no address, so no limit of an address holds for them; for a",
+                "its clients have no address, so limits per address do not apply to them; for a",
             );
             text.more("proxy there, write trusted-proxies = [\"unix\"]");
         }
@@ -47,7 +47,7 @@ pub(super) fn explain(config: &Config) -> String {
     text.heading("Reload");
     let fixed = Config::RESTART.join(", ");
     text.line(format_args!(
-        "applies everything but {fixed}, which only a restart changes"
+        "applies everything except {fixed}, which only a restart changes"
     ));
     text.0
 }
@@ -63,7 +63,7 @@ fn certificates(text: &mut Text, config: &Config) {
     }
     if let Some(acme) = &config.acme {
         text.line(format_args!(
-            "for {}, asked for at {}",
+            "for {}, ordered from {}",
             acme.names.join(", "),
             acme.directory
         ));
@@ -85,7 +85,7 @@ fn limits(text: &mut Text, config: &Config) {
     text.limit("connections of one address", each);
     text.limit("TLS handshake", time(limits.handshake));
     text.limit(
-        "head of a request",
+        "request head",
         format_args!(
             "{}, {} lines, {}",
             bytes(limits.head_size as u64),
@@ -94,7 +94,7 @@ fn limits(text: &mut Text, config: &Config) {
         ),
     );
     text.limit(
-        "body of a request",
+        "request body",
         format_args!(
             "{}, {} without a byte",
             bytes(limits.body_size),
@@ -112,12 +112,9 @@ fn limits(text: &mut Text, config: &Config) {
             config.hub.subscribers, config.hub.connect_rate
         ),
     );
-    text.limit("a message", bytes(config.hub.message_size as u64));
-    text.limit(
-        "how far a subscriber may lag",
-        bytes(config.hub.budget as u64),
-    );
-    text.limit("stopping", time(config.server.drain));
+    text.limit("size of a message", bytes(config.hub.message_size as u64));
+    text.limit("lag of a subscriber", bytes(config.hub.budget as u64));
+    text.limit("drain at a stop", time(config.server.drain));
 }
 
 #[cfg(test)]

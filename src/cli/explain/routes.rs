@@ -9,7 +9,7 @@ use noren::config::{
 use super::channels::{channel, of_mercure, subscribers};
 use super::headers::header_rules;
 use super::text::{Text, bytes, time};
-use super::visitors::{entrance, of_an_address, origins, pages, refused, who};
+use super::visitors::{entrance, of_an_address, origins, pages, refused, viewers};
 
 /// The numbered list of routes.
 struct Routes<'a> {
@@ -105,7 +105,7 @@ impl Routes<'_> {
             self.text
                 .more(format_args!("a fixed token -> the channel {name}"));
         }
-        self.text.more(who(config, bridge.session));
+        self.text.more(viewers(config, bridge.session));
         entrance(self.text, &bridge.entrance);
         self.text.more(origins(&bridge.entrance));
     }
@@ -126,7 +126,7 @@ impl Routes<'_> {
     fn console_pages(&mut self) {
         if let Some(path) = &self.config.bridge.consoles.path {
             self.next(&format!(
-                "{path} on any host -> the pages of consoles, for whoever passes the bridge"
+                "{path} on any host -> the pages of consoles, for clients that the bridge lets in"
             ));
             self.text.more(listed(self.config));
         }
@@ -167,26 +167,25 @@ impl Routes<'_> {
         addresses(self.text, app);
         if app.tls.as_ref().is_some_and(|tls| tls.insecure_skip_verify) {
             self.text
-                .more("its certificate is not verified: who is between reads all");
+                .more("its certificate is not verified: anyone on the network path can read and change everything");
         }
         if let Some(grip) = &app.grip {
             self.text.more(
-                "its instructions (GRIP) are followed, and its messages taken with a token of its key",
+                "its GRIP instructions are followed, and publishing needs a token of its key",
             );
             if grip.over_http {
-                self.text
-                    .more("its WebSockets are requests with their events");
+                self.text.more("its WebSockets become requests with events");
             }
         }
         if let Some(allow) = app.methods.allow() {
-            self.text.more(format_args!("takes {allow} only"));
+            self.text.more(format_args!("accepts {allow} only"));
         }
         refused(self.text, &app.refuse);
         of_an_address(self.text, &app.request_limits);
         entrance(self.text, &app.entrance);
         header_rules(self.text, "to the app", &app.request_headers);
         header_rules(self.text, "from here", &app.response_headers);
-        self.text.more("beyond that the app itself decides");
+        self.text.more("the app decides about everything else");
     }
 
     fn files(&mut self, at: &str, files: Option<&Files>) {
@@ -207,27 +206,27 @@ fn addresses(text: &mut Text, app: &App) {
     }
     text.more(match app.affinity {
         Affinity::None => "each request goes to the address with the fewest busy workers",
-        Affinity::Cookie => "a cookie keeps each visitor at one address, while that is there",
+        Affinity::Cookie => "a cookie keeps each visitor at one address while that is available",
         Affinity::Address => {
-            "the client's address decides to which one it goes, while that is there"
+            "the client's address chooses the address of the app while that is available"
         }
     });
-    let asked = match &app.health_path {
+    let reason = match &app.health_path {
         None => "connecting fails".to_owned(),
         Some(path) => format!(
-            "connecting fails, or {} answers of {path} in a row are no good",
+            "connecting fails, or {} health checks of {path} in a row fail",
             app.health_failures
         ),
     };
-    text.more(format_args!("an address is left out after {asked}"));
+    text.more(format_args!("an address is out of use after {reason}"));
     if !app.health_silence.is_zero() {
         text.more(format_args!(
-            "or when it gives no sign of life after nothing has come from it for {}",
+            "or if it is silent for {} and then fails a probe",
             time(app.health_silence)
         ));
     }
     if app.retry_elsewhere {
-        text.more("then a GET and other safe requests that wait there are sent to another one");
+        text.more("then GET and other safe requests that wait there are sent to another address");
     }
 }
 
@@ -239,7 +238,7 @@ fn queue(app: &App) -> String {
         ""
     };
     format!(
-        "{} workers{each}; then {} requests wait, {} at most; an answer within {}",
+        "{} workers{each}; {} more requests wait, {} at most; a response within {}",
         app.workers,
         app.queue,
         time(app.queue_wait),

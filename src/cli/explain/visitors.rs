@@ -38,24 +38,29 @@ pub(super) fn of_an_address(text: &mut Text, limits: &RequestLimits) {
     }
 }
 
+/// Describes the visitors to whom a rule about sessions opens consoles.
+pub(super) fn viewers(config: &Config, rule: Option<SessionRule>) -> String {
+    let who = visitors(config, rule);
+    let session = &config.session;
+    match &session.token_path {
+        Some(path) if session.is_required(rule) => format!("{who}, and {path} for the guest"),
+        _ => who,
+    }
+}
+
 /// Describes the visitors that a rule about sessions admits.
-pub(super) fn who(config: &Config, rule: Option<SessionRule>) -> String {
+pub(super) fn visitors(config: &Config, rule: Option<SessionRule>) -> String {
     let session = &config.session;
     let app = config
         .apps
         .get(session.app)
         .map_or("app", |app| app.name.as_str());
     match &session.path {
-        Some(path) if session.is_required(rule) => {
-            let token = session.token_path.as_ref();
-            let token =
-                token.map_or_else(String::new, |path| format!(", and for a console {path}"));
-            format!(
-                "for visitors for whom {app} answers {} {path} with yes{token}",
-                session.method
-            )
-        }
-        _ => "open to everybody: no session is asked for".to_owned(),
+        Some(path) if session.is_required(rule) => format!(
+            "for visitors to whom {app} answers {} {path} with 2xx",
+            session.method
+        ),
+        _ => "open to everybody: no session is required".to_owned(),
     }
 }
 
@@ -77,13 +82,13 @@ pub(super) fn origins(entrance: &Entrance) -> String {
 /// Describes the pages and programs that an entrance admits.
 pub(super) fn pages(entrance: &Entrance) -> String {
     let rules = entrance.origins.iter().map(|rule| match rule {
-        OriginRule::Same => "pages of this door".to_owned(),
+        OriginRule::Same => "pages of this site".to_owned(),
         OriginRule::Any => "pages of any site".to_owned(),
         OriginRule::Exact(origin) => format!("pages of {origin}"),
     });
     let mut who: Vec<String> = rules.collect();
     if entrance.missing_origin {
-        who.push("programs, which send no Origin".to_owned());
+        who.push("programs without an Origin".to_owned());
     }
     if who.is_empty() {
         who.push("nobody".to_owned());
