@@ -144,11 +144,11 @@ fn requests_beyond_the_rate_do_not_fill_the_log_and_none_goes_uncounted() {
             .lines()
             .filter(|line| line.contains("status=429"))
             .collect();
-        let not_told = |line: &str| {
-            let (_, rest) = line.split_once("not_told=")?;
+        let suppressed = |line: &str| {
+            let (_, rest) = line.split_once("suppressed=")?;
             rest.split(' ').next()?.parse::<usize>().ok()
         };
-        let untold: usize = lines.iter().filter_map(|line| not_told(line)).sum();
+        let untold: usize = lines.iter().filter_map(|line| suppressed(line)).sum();
         (untold > 0).then_some((lines.len(), untold))
     });
     assert!(told.0 < refused, "each of them has a line");

@@ -353,16 +353,13 @@ async fn a_route_asks_for_certificates_of_certain_names_where_the_listener_leave
     let handshake = Door::handshake("/websockify?token=vm", "");
     let answer = ask(&door, None, &handshake).await.unwrap();
     assert_eq!(answer.status, 403);
-    assert_eq!(
-        answer.text(),
-        "this is only for clients with a certificate\n"
-    );
+    assert_eq!(answer.text(), "a client certificate is required here\n");
     let guest = authority.sign("guest", &["guest.example"]);
     let answer = ask(&door, Some(&guest), &handshake).await.unwrap();
     assert_eq!(answer.status, 403);
     assert_eq!(
         answer.text(),
-        "your certificate is not among those this is for\n"
+        "your client certificate is not permitted here\n"
     );
     assert_eq!(ask(&door, Some(&guest), &news).await.unwrap().status, 200);
     // Not of the authority, so its name counts for nothing: the handshake fails, also where none is needed.

@@ -64,7 +64,7 @@ pub(crate) enum PublishError {
     #[error("the limit on channels created from one address is reached (limits.address-share)")]
     ChannelShare,
     /// Another process is taking over; publish there.
-    #[error("Noren is just being upgraded; publish again")]
+    #[error("Noren is being upgraded; publish again")]
     Moving,
     /// The disk refused it, and no subscriber has seen it. The text goes to the publisher, so it contains no file
     /// name.
@@ -107,14 +107,14 @@ pub(crate) enum SubscribeError {
     #[error("the history of {0} cannot be read now")]
     Unread(ChannelName),
     /// The limit on subscribers is reached.
-    #[error("{0} subscribers are here already (hub.subscribers)")]
+    #[error("the limit of {0} subscribers is reached (hub.subscribers)")]
     Full(usize),
     /// The limit on new subscribers per second is reached.
-    #[error("more than {0} subscribers come in one second (hub.connect-rate)")]
+    #[error("there are more than {0} new subscribers a second (hub.connect-rate)")]
     TooFast(u32),
     /// One address exceeds its part of `hub.connect-rate`.
     #[error(
-        "more subscribers come from your address in one second than may (limits.address-share of hub.connect-rate)"
+        "there are too many new subscribers a second from your address (limits.address-share of hub.connect-rate)"
     )]
     AddressTooFast,
 }

@@ -181,8 +181,13 @@ fn unmade(directory: &Path, error: &io::Error) -> Reason {
     if error.kind() == io::ErrorKind::PermissionDenied {
         return Reason::new(directory, Use::Write, error);
     }
+    let why = if error.kind() == io::ErrorKind::NotFound {
+        "the one above it is missing too".to_owned()
+    } else {
+        error.to_string()
+    };
     Reason::from(format!(
-        "the directory {shown} is missing and cannot be made ({error}); \
+        "the directory {shown} is missing and cannot be made ({why}); \
          make it, and let the user that noren runs as write to it"
     ))
 }

@@ -126,8 +126,8 @@ impl PublicListener {
         let Some(slot) = slot else {
             let connections = &self.inside.metrics.connections;
             connections.refuse("connections-per-address");
-            if let Some(not_told) = self.inside.refused_connections.line() {
-                debug!(%peer, not_told, "limits.connections-per-address is reached; refused");
+            if let Some(suppressed) = self.inside.refused_connections.line() {
+                debug!(%peer, suppressed, "limits.connections-per-address is reached; refused");
             }
             return;
         };

@@ -85,8 +85,8 @@ pub(super) fn serve_tls(
                 }
             }
             Some(Err(error)) => {
-                if let Some(not_told) = state.inside.failed_handshakes.line() {
-                    debug!(%peer, %error, not_told, "no TLS handshake");
+                if let Some(suppressed) = state.inside.failed_handshakes.line() {
+                    debug!(%peer, %error, suppressed, "no TLS handshake");
                 }
                 if error.is_about_the_client() {
                     let who = Who {

@@ -56,7 +56,7 @@ impl AppRequests {
             None => self.apps.first(),
             Some(name) => self.apps.iter().find(|app| app.settings().name == name),
         };
-        found.ok_or_else(|| Refusal::not_found("there is no app to ask"))
+        found.ok_or_else(|| Refusal::not_found("no app is configured for this"))
     }
 
     /// Index of the app of this name, or of the first one; beyond all of them if there is none.

@@ -125,7 +125,7 @@ impl ChannelAuth {
             (None, false) if by_token => return Err(no_token()),
             (None, false) => {
                 return Err(Refusal::bad_request(
-                    "some of these channels are opened by a token and others by a session; listen to them one by one",
+                    "some of these channels need a token and others a session; subscribe to them separately",
                 ));
             }
         };

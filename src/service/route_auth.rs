@@ -210,11 +210,11 @@ fn not_admitted(reason: NotAdmitted, entrance: &Entrance) -> Refusal {
     let refusal = match reason {
         NotAdmitted::NoCertificate => Refusal::new(
             StatusCode::FORBIDDEN,
-            "this is only for clients with a certificate",
+            "a client certificate is required here",
         ),
         NotAdmitted::OtherCertificate => Refusal::new(
             StatusCode::FORBIDDEN,
-            "your certificate is not among those this is for",
+            "your client certificate is not permitted here",
         ),
         NotAdmitted::Password(Unproven::Busy) => Refusal::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -223,7 +223,7 @@ fn not_admitted(reason: NotAdmitted, entrance: &Entrance) -> Refusal {
         .retry_after(COME_BACK),
         NotAdmitted::Password(_) => Refusal::new(
             StatusCode::UNAUTHORIZED,
-            "this is only for users with a password",
+            "a user name and a password are required here",
         )
         .with(WWW_AUTHENTICATE, entrance.challenge()),
     };

@@ -292,7 +292,7 @@ impl Sink {
         if quiet {
             debug!(%channel, %address, uid, %reason, "{event}");
         } else {
-            warn!(%channel, %address, uid, %reason, not_told = unwarned, "{event}");
+            warn!(%channel, %address, uid, %reason, suppressed = unwarned, "{event}");
         }
     }
 

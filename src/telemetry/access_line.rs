@@ -34,7 +34,7 @@ pub struct AccessLine {
     /// Additional values of the combined format: `Referer` and `User-Agent`.
     combined: Option<[Option<HeaderValue>; 2]>,
     /// Number of suppressed lines of its kind before this one.
-    not_told: Option<u64>,
+    suppressed: Option<u64>,
     written: bool,
 }
 
@@ -52,7 +52,7 @@ impl AccessLine {
             fate,
             times: Timings::default(),
             combined: None,
-            not_told: None,
+            suppressed: None,
             written: false,
         }
     }
@@ -76,7 +76,7 @@ impl AccessLine {
     /// Sets whether the line is written: only with a `turn`, which is the number of suppressed lines of its kind.
     pub fn in_turn(&mut self, turn: Option<u64>) {
         self.written = turn.is_none();
-        self.not_told = turn;
+        self.suppressed = turn;
     }
 
     /// The timings of this request.
@@ -94,7 +94,7 @@ impl AccessLine {
             method,
             version,
             request,
-            not_told,
+            suppressed,
             ..
         } = &*self;
         let path = &*self.path;
@@ -126,7 +126,7 @@ impl AccessLine {
                 queued,
                 app,
                 cause,
-                not_told,
+                suppressed,
                 "request",
             );
         } else {
@@ -143,7 +143,7 @@ impl AccessLine {
                 queued,
                 app,
                 cause,
-                not_told,
+                suppressed,
                 "request",
             );
         }

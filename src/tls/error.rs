@@ -157,13 +157,7 @@ impl TlsError {
 }
 
 fn unread(path: &Path, cause: &io::Error) -> String {
-    let reason = Reason::new(path, Use::Read, cause);
-    match cause.kind() {
-        io::ErrorKind::NotFound if reason.denied().is_none() => {
-            format!("{reason}; correct the path")
-        }
-        _ => reason.to_string(),
-    }
+    Reason::new(path, Use::Read, cause).to_string()
 }
 
 fn decrypted(path: &Path) -> PathBuf {

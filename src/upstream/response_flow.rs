@@ -305,7 +305,7 @@ impl Disk {
             Ok(()) => {}
             Err(error) => {
                 self.broken = matches!(error, SpoolError::Disk { .. });
-                debug!(%error, "an answer waits for its client");
+                debug!(%error, "a response waits for its client");
                 return false;
             }
         }

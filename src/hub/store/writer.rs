@@ -283,7 +283,7 @@ impl Writer {
                 tracing::error!(%error, remedy, "messages of channels on disk are refused until they can be written");
             }
             (Ok(()), Some(_)) => {
-                tracing::info!(file = %self.place.path.display(), "messages of channels on disk are taken again");
+                tracing::info!(file = %self.place.path.display(), "messages of channels on disk are accepted again");
             }
             _ => {}
         }

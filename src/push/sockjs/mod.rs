@@ -235,9 +235,12 @@ impl SockJs {
                 Refusal::new(StatusCode::TOO_MANY_REQUESTS, error.to_string())
                     .retry_after(self.0.hub.retry())
             }
-            _ => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many listen already")
-                .because(error)
-                .retry_after(self.0.hub.retry()),
+            _ => Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "there are too many subscribers",
+            )
+            .because(error)
+            .retry_after(self.0.hub.retry()),
         }
     }
 

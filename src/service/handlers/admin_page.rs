@@ -106,7 +106,7 @@ pub(super) fn moved(path: &str) -> Result<Response<Body>, Refusal> {
         .map_err(|_| Refusal::bad_request("this address cannot be written into a redirect"))?;
     let moved = Refusal::new(
         StatusCode::PERMANENT_REDIRECT,
-        "the page is one slash further",
+        "the address of the page ends with a slash",
     );
     Ok(moved
         .with(LOCATION, location)

@@ -130,12 +130,12 @@ impl PageMessages {
                 Err(error) => Err(error),
             },
             Err(error) => {
-                warn!(%channel, error, "an answer of the app could not be published");
+                warn!(%channel, error, "a response of the app could not be published");
                 return Ok(Response::from_parts(parts, full(bytes)));
             }
         };
         if let Err(error) = published {
-            warn!(%channel, %error, "an answer of the app could not be published");
+            warn!(%channel, %error, "a response of the app could not be published");
             // The visitor may try again: nobody has seen it.
             if matches!(error, PublishError::NotKept(_) | PublishError::Moving) {
                 return Err(unpublished(&error, self.hub.retry()));
