@@ -195,6 +195,17 @@ fn what_serve_refuses_check_refuses_in_the_same_words() {
 }
 
 #[test]
+fn a_reload_with_an_invalid_file_names_its_fault_and_nothing_else() {
+    let directory = scratch();
+    let file = path(&directory, "noren.toml");
+    fs::write(&file, "[server]\nthread = 1\n").expect("written");
+    let ran = noren(directory.path(), &["reload", "--config", &file]);
+    assert_eq!(ran.status.code(), Some(78), "{}", ran.stderr);
+    let expected = format!("noren: {file}:2: server.thread: unknown key");
+    assert!(ran.stderr.starts_with(&expected), "{}", ran.stderr);
+}
+
+#[test]
 fn all_faults_are_told_at_once() {
     let directory = scratch();
     furnish(directory.path());

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use bytes::Bytes;
 use clap::Args;
 use http::header::HOST;
@@ -14,8 +14,8 @@ use http::{Method, Request};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use noren::Config;
 use noren::config::Listener;
+use noren::{Config, ConfigError};
 use tokio::net::UnixStream;
 
 use crate::cli::{Failure, file_or_default};
@@ -43,11 +43,18 @@ impl Place {
             return Ok(socket);
         }
         let file = file_or_default(self.config);
-        let config = Config::load(&file)
-            .context(
-                "name the admin socket with --socket PATH, or the configuration with --config FILE",
-            )
-            .map_err(Failure::Configuration)?;
+        let config = Config::load(&file).map_err(|error| {
+            // The user of a command that reads another file has to name this one; a fault in it speaks for itself.
+            let is_elsewhere = matches!(error, ConfigError::Unreadable { .. });
+            let error = anyhow::Error::from(error);
+            Failure::Configuration(if is_elsewhere {
+                error.context(
+                    "name the admin socket with --socket PATH, or the configuration with --config FILE",
+                )
+            } else {
+                error
+            })
+        })?;
         config.admin.socket.clone().ok_or_else(|| {
             let example = example_url(&config.listeners, &config.hub.path);
             Failure::Configuration(anyhow!(
