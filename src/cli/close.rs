@@ -18,7 +18,7 @@ pub(super) struct Close {
     /// all of a session
     #[arg(required_unless_present = "user", value_parser = id)]
     ids: Vec<String>,
-    /// All that is open for this user, by the name the app gives
+    /// Everything that is open for this user, by the name from the app
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
     #[command(flatten)]

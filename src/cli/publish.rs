@@ -37,16 +37,16 @@ pub(super) struct Publish {
     /// The channel, as the configuration names it: `wok`, or `job.17` for the pattern `job.*`
     #[arg(value_parser = ChannelName::parse)]
     channel: ChannelName,
-    /// The message; without it, each line of standard input is one, published as it comes
+    /// The message; without it, each line of standard input is published as it comes
     text: Option<String>,
-    /// The name of the event, which pages can listen to by name
+    /// The name of the event, by which pages can select it
     #[arg(long, value_name = "NAME")]
     event: Option<String>,
     /// Subject of the message: on a channel with slow = "conflate", it replaces the one before with this key
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
-    /// Your own id of the message: a second try with the same id publishes nothing. Each line of standard input
-    /// gets it with its number: ID:1, ID:2, …
+    /// Your own id of the message: a second message with the same id is not published. Lines of standard input
+    /// get it with their number: ID:1, ID:2, …
     #[arg(long, value_name = "ID")]
     id: Option<String>,
     /// The message, or each line, is a JSON value

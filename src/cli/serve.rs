@@ -35,7 +35,7 @@ pub(super) struct Serve {
     /// Address to listen on, with TLS, in place of the file's listeners: `host:port`, a port alone, or `unix:/path`
     #[arg(long, value_name = "ADDR", value_parser = ListenAddress::parse)]
     listen: Option<ListenAddress>,
-    /// The app behind the door, in place of the file's apps: `http://host:port`, `https://host:port` or `unix:/path`
+    /// The app, in place of the file's apps: `http://host:port`, `https://host:port` or `unix:/path`
     #[arg(long, value_name = "URL", value_parser = AppUrl::parse)]
     app: Option<AppUrl>,
     /// One console, `host:port` or `unix:/path`, for the token `console`, which is no secret
@@ -187,7 +187,7 @@ fn introduce(server: &Server, page: Option<&str>) {
         info!(
             certificate = %own.file.display(),
             sha256 = own.fingerprint,
-            "the certificate is self-signed: a browser asks once; curl takes it with --cacert, noren \
+            "the certificate is self-signed: a browser warns of it once; curl needs --cacert, noren \
              subscribe with --ca"
         );
     }

@@ -45,7 +45,7 @@ pub(super) struct Token {
     /// The configuration file with the key [default: /etc/noren/noren.toml]
     #[arg(long, value_name = "FILE", requires = "signed")]
     config: Option<PathBuf>,
-    /// The public host and port of the door, for the URL
+    /// The public host and port of this server, for the URL
     #[arg(long, value_name = "HOST:PORT", default_value = "localhost:8001")]
     door: String,
 }

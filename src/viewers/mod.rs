@@ -125,15 +125,15 @@ pub(crate) fn lacking(settings: &Consoles) -> Vec<String> {
     let mut found = Vec::new();
     if lacks(settings.novnc().as_deref(), "core/rfb.js") {
         found.push(
-            "graphical consoles cannot be shown, because there is no noVNC; install the package novnc, or write the \
-             directory that has core/rfb.js as bridge.consoles.novnc"
+            "graphical consoles cannot be shown, because there is no noVNC; install the package novnc, or name a \
+             directory with core/rfb.js as bridge.consoles.novnc"
                 .to_owned(),
         );
     }
     if lacks(settings.xterm().as_deref(), "xterm/lib/xterm.mjs") {
         found.push(
-            "serial consoles cannot be shown, because there is no xterm.js; write the directory of @xterm of npm, \
-             which has xterm/lib/xterm.mjs, as bridge.consoles.xterm"
+            "serial consoles cannot be shown, because there is no xterm.js; name a directory of npm's @xterm, with \
+             xterm/lib/xterm.mjs, as bridge.consoles.xterm, or give --viewers"
                 .to_owned(),
         );
     }

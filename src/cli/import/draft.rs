@@ -78,7 +78,7 @@ impl Draft {
         let mut points = Vec::new();
         if !self.left.is_empty() {
             points.push(format!(
-                "read what is not carried over: {} comments at the top say why, and what takes its place",
+                "read what is not carried over: the comments at the top ({}) say why, and what replaces it",
                 self.left.len()
             ));
         }
@@ -89,8 +89,8 @@ impl Draft {
         let closed = closed.count();
         if closed > 0 {
             points.push(format!(
-                "decide about the {closed} [[app]] called closed-…: each answers nobody until its url, and who may \
-                 come, are written"
+                "decide about the {closed} [[app]] called closed-…: each is closed until you write its url and its \
+                 access rules"
             ));
         }
         points.extend(self.checklist.iter().cloned());
@@ -100,9 +100,8 @@ impl Draft {
     /// The whole file.
     pub(super) fn finish(self, origin: &str) -> String {
         let points = self.checklist();
-        let mut text = format!(
-            "# Made from {origin} by `noren import`. Read it through, then: noren check FILE\n"
-        );
+        let mut text =
+            format!("# Made from {origin} by `noren import`. Read it, then: noren check FILE\n");
         if !self.left.is_empty() {
             text.push('\n');
             text.push_str(&self.left.concat());
@@ -123,7 +122,7 @@ impl Draft {
             "\n# For `noren status`, and for `systemctl reload noren`.\n[admin]\nsocket = {}\n",
             quoted(ADMIN_SOCKET)
         );
-        text.push_str("\n# Before it is put to use:\n");
+        text.push_str("\n# Before you use it:\n");
         for point in points {
             let _ = writeln!(text, "# [ ] {point}");
         }

@@ -27,21 +27,21 @@ pub(super) struct Import {
 enum What {
     /// Read a file of nginx, such as /etc/nginx/conf.d/wok.conf, and the files that it includes.
     #[command(
-        after_help = "With --check, nginx has to be installed; the one that runs, its ports and the apps are not\n\
-        touched, since a stub stands in the place of each app. Exit status: 0 no request gets further than\n\
-        in nginx, 1 some does, or nothing could be compared."
+        after_help = "With --check, nginx has to be installed. The running nginx, its ports and the apps are not touched:\n\
+        a stub replaces each app. Exit status: 0 no request gets further than in nginx, 1 some request\n\
+        does, or nothing could be compared."
     )]
     Nginx {
-        /// The file; or a directory, for a line about each of its files and no configuration
+        /// The file; or a directory, to print a line about each of its files in place of a configuration
         file: PathBuf,
-        /// Start nginx with the file and Noren with the result, both in a directory of their own, send both the same
-        /// requests, and print the differences instead of the configuration
+        /// Start nginx with the file and Noren with the result, in a temporary directory, send both the same requests,
+        /// and print the differences in place of the configuration
         #[arg(long)]
         check: bool,
     },
-    /// Read a nova.conf of OpenStack: the proxies of its consoles, and the login that they are asked with.
+    /// Read a nova.conf of OpenStack: the proxies of its consoles, and the login at Keystone.
     Nova {
-        /// The file; several are read as one, as with several --config-file
+        /// The file; several files are read as one, as with several --config-file
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
