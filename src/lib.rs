@@ -1,5 +1,5 @@
-//! Noren is the front door of a blocking web app: a TLS reverse proxy, a websockify-style bridge and a
-//! notification hub in one binary. (A *noren* is the curtain in the doorway of a Japanese restaurant.)
+//! Noren is one program in front of a blocking web app: a TLS reverse proxy, a bridge to consoles as websockify has it,
+//! and a notification hub. (A *noren* is the curtain in the doorway of a Japanese restaurant.)
 //!
 //! # Map
 //!
@@ -37,12 +37,12 @@
 //!
 //! # Flows
 //!
-//! The ways of a request, of a console and of a message are below, stage by stage, with the functions that do it.
+//! The stages of a request, of a console and of a message are below, with their functions.
 //!
 //! **Several machines.** With `[cluster]` a hub assigns no offsets: published messages go into a stream of a
 //! RabbitMQ broker, and come back from there to every node, in one order, with their offset in the stream. From
-//! there on it is as above. A node that was cut off continues reading where it was, and sends again what it could
-//! not write.
+//! there on everything is as with one machine. A node that was cut off continues reading where it was, and sends again
+//! what it could not write.
 //!
 //! **Start, reload, upgrade, stop.** [`Config::load`], the log, [`Server::bind`], [`Server::run`]. A reload first
 //! reads and opens everything that can fail, without any effect (the plan), and then puts it in force, which
@@ -60,17 +60,17 @@
 //!   configuration with a default, or is a named constant.
 //! - The app never sees a header that only a proxy may set, a body without a length, or a second request
 //!   hidden in a first.
-//! - The app never has more requests than workers, whoever leaves and whatever is reloaded, and no client keeps
-//!   others out of the queue before it.
-//! - A reload that is refused has changed nothing, whatever was new in its file.
-//! - Nobody is let in by a mistake: where a session is required, whatever is not a yes of the app is a refusal.
+//! - The app never has more requests than workers, even if clients leave or the configuration is reloaded, and no
+//!   client keeps others out of the queue in front of it.
+//! - A refused reload changes nothing.
+//! - Nobody is let in by mistake: where a session is required, only a positive response of the app lets a visitor in.
 //! - No token, cookie, key or message body reaches a log; no token is compared in a way that leaks time.
 //! - No lock is held across an await; nothing is spawned outside the tracker; only `main` exits.
-//! - A console target is connected exactly once per accepted upgrade, and a shared one once for all its viewers.
-//! - A publisher hears that a message was taken, and subscribers see it, when it is as durable as it will be: on
-//!   disk, or in the stream. What was refused nobody has seen.
+//! - A console's target is connected to exactly once per accepted upgrade, and a shared one once for all its viewers.
+//! - A publisher gets its response, and subscribers see the message, when it is as durable as its channel promises: on
+//!   disk, or in the stream. Nobody has seen a refused message.
 //! - Publishing never waits for a subscriber, and no subscriber for another.
-//! - A subscriber gets every message of its channels after its place, in order and once, or is told of the gap.
+//! - A subscriber gets every message of its channels after its position, in order and once, or is told of the gap.
 #![doc = "\n"]
 #![doc = include_str!("life.md")]
 
