@@ -1,13 +1,13 @@
 #!/usr/bin/env node
 // Publishes one message: publish.mjs https://HOST/events/CHANNEL TEXT
 //
-// The token comes from the environment, NOREN_TOKEN. The message is sent again while the door is away or has no room; the
+// The token comes from the environment, NOREN_TOKEN. The message is sent again while the server is away or has no room; the
 // id makes that harmless.
 
 import { randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 
-/** Resolves when the message was taken, and rejects when the door refuses it. */
+/** Resolves when the message was taken, and rejects when the server refuses it. */
 export async function publish(url, token, text, tries = 10) {
   const id = randomUUID();
   for (;;) {

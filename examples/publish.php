@@ -3,12 +3,12 @@
 
 // Publishes one message: publish.php https://HOST/events/CHANNEL TEXT
 //
-// The token comes from the environment, NOREN_TOKEN. The message is sent again while the door is away or has no room; the
+// The token comes from the environment, NOREN_TOKEN. The message is sent again while the server is away or has no room; the
 // id makes that harmless. It needs no extension but openssl, which PHP's packages have.
 
 declare(strict_types=1);
 
-/** Returns when the message was taken, and throws when the door refuses it. */
+/** Returns when the message was taken, and throws when the server refuses it. */
 function publish(string $url, string $token, string $text, int $tries = 10): void
 {
     $context = stream_context_create(['http' => [

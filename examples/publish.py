@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Publishes one message: publish.py https://HOST/events/CHANNEL TEXT
 
-The token comes from the environment, NOREN_TOKEN. The message is sent again while the door is away or has no room; the
+The token comes from the environment, NOREN_TOKEN. The message is sent again while the server is away or has no room; the
 id makes that harmless.
 """
 
@@ -17,7 +17,7 @@ TRIES = 10
 
 
 def publish(url: str, token: str, text: str) -> None:
-    """Returns when the message was taken, and raises urllib.error.HTTPError when the door refuses it."""
+    """Returns when the message was taken, and raises urllib.error.HTTPError when the server refuses it."""
     request = urllib.request.Request(
         url,
         data=text.encode(),

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Publishes one message: publish.sh https://HOST/events/CHANNEL TEXT
 #
-# The token comes from the environment, NOREN_TOKEN. curl sends the message again while the door is away or has no room;
+# The token comes from the environment, NOREN_TOKEN. curl sends the message again while the server is away or has no room;
 # the id makes that harmless. With an admin socket on this machine, `noren publish CHANNEL TEXT` is all you need.
 set -eu
 url=$1

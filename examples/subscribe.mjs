@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Prints the messages of a channel as "event data": subscribe.mjs https://HOST/events/CHANNEL [FROM]
 //
-// FROM is the id of the last message seen, or "earliest"; without it, what comes from now on. It ends when the door says
+// FROM is the id of the last message seen, or "earliest"; without it, what comes from now on. It ends when the server says
 // no (a status of 4xx but 429), and comes back in every other case. A page in a browser has EventSource, or noren.js.
 
 import { setTimeout as pause } from "node:timers/promises";
@@ -36,7 +36,7 @@ export async function* events(url, last = "") {
         // The connection is lost; the next one goes on where this one ended.
       }
     }
-    // Not all clients at once, should the door have been away.
+    // Not all clients at once, if the server was away.
     await pause(retry * (0.5 + Math.random() / 2));
   }
 }

@@ -3,7 +3,7 @@
 
 // Prints the messages of a channel as "event data": subscribe.php https://HOST/events/CHANNEL [FROM]
 //
-// FROM is the id of the last message seen, or "earliest"; without it, what comes from now on. It ends when the door says
+// FROM is the id of the last message seen, or "earliest"; without it, what comes from now on. It ends when the server says
 // no (a status of 4xx but 429), and comes back in every other case. This is for programs that run for long; a page that
 // PHP makes has noren.js, which listens in the browser.
 
@@ -58,7 +58,7 @@ function events(string $url, string $last = ''): Generator
                 }
             }
         }
-        // Not all clients at once, should the door have been away.
+        // Not all clients at once, if the server was away.
         usleep(random_int(intdiv($retry, 2), $retry) * 1000);
     }
 }

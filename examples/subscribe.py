@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prints the messages of a channel as "event data": subscribe.py https://HOST/events/CHANNEL [FROM]
 
-FROM is the id of the last message seen, or "earliest"; without it, what comes from now on. It ends when the door says no
+FROM is the id of the last message seen, or "earliest"; without it, what comes from now on. It ends when the server says no
 (a status of 4xx but 429), and comes back in every other case.
 """
 
@@ -56,7 +56,7 @@ def events(url: str, last: str = "") -> Iterator[Event]:
         except (OSError, http.client.HTTPException):
             # The connection is lost; the next one goes on where this one ended.
             pass
-        # Not all clients at once, should the door have been away.
+        # Not all clients at once, if the server was away.
         time.sleep(retry * random.uniform(0.5, 1.0))
 
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Prints the messages of a channel as "event data": subscribe.sh https://HOST/events/CHANNEL [FROM]
 #
-# FROM is the id of the last message seen, or "earliest"; without it, what comes from now on. It ends when the door says
+# FROM is the id of the last message seen, or "earliest"; without it, what comes from now on. It ends when the server says
 # no (401, 403, 404), and comes back in every other case.
 set -eu
 url=$1
