@@ -178,7 +178,7 @@ fn listed(directory: &std::path::Path) -> Value {
     json!({ "recordings": recordings, "complete": complete, "unreadable": unreadable })
 }
 
-/// Sends a file, and what is added to it until its writer has let it go.
+/// Sends a file, and whatever is added to it until its writer releases the lock.
 async fn send(file: File, to: &mpsc::Sender<std::io::Result<Bytes>>) {
     let lock = file.try_clone();
     let mut file = tokio::fs::File::from_std(file);
