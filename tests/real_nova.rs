@@ -19,12 +19,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// The small cloud of `tests/peers/nova.py`.
 #[track_caller]
 fn cloud(arguments: &[&str]) -> Peer {
-    let mut command = Command::new(format!("{ROOT}/tests/.cache/openstack/bin/python"));
-    command
-        .args(["-B", "-W", "ignore"])
-        .arg(format!("{ROOT}/tests/peers/nova.py"))
-        .args(arguments);
-    Peer::speak("nova.py", command)
+    Peer::start_cloud("nova.py", arguments)
 }
 
 /// The files of a compute host, and the secrets of the door.

@@ -13,14 +13,9 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// The small cloud of `tests/peers/openstack.py`.
 #[track_caller]
 fn cloud(rabbit: &Rabbit, settings: &[&str]) -> Peer {
-    let mut command = Command::new(format!("{ROOT}/tests/.cache/openstack/bin/python"));
-    command
-        .arg("-B")
-        .arg(format!("{ROOT}/tests/peers/openstack.py"))
-        .arg(rabbit.port.to_string())
-        .args(["--horizon", &horizon()])
-        .args(settings);
-    Peer::speak("openstack.py", command)
+    let (port, horizon) = (rabbit.port.to_string(), horizon());
+    let arguments = [&[&*port, "--horizon", &horizon], settings].concat();
+    Peer::start_cloud("openstack.py", &arguments)
 }
 
 /// Runs a script of a page that asks by lines `do COMMAND` for what happens in the cloud, and gives its last line.

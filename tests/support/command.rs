@@ -94,6 +94,19 @@ pub(crate) fn python_in_venv(script: &str) -> Command {
     )
 }
 
+/// The same with OpenStack's services, the packages of `tests/peers/openstack/requirements.txt`.
+pub(crate) fn python_of_openstack(script: &str) -> Command {
+    let mut command = python_of(
+        concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/.cache/openstack/bin/python"
+        ),
+        script,
+    );
+    command.env("PYTHONWARNINGS", "ignore");
+    command
+}
+
 fn python_of(interpreter: &str, script: &str) -> Command {
     let mut command = Command::new(interpreter);
     command.arg("-B").arg(format!(

@@ -5,8 +5,12 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
-use super::command::python_in_venv;
+use super::command::{python_in_venv, python_of_openstack};
 use super::{PATIENCE, pause, python};
+
+/// The wait for a cloud. It is longer than the limit of `tests/peers/openstack/copies.py`, so that the cloud itself
+/// says which service did not start, and why.
+const PATIENCE_WITH_CLOUDS: Duration = Duration::from_secs(300);
 
 /// A running peer. How it is spoken to is described in tests/peers/lifeline.py.
 pub(crate) struct Peer {
@@ -37,7 +41,20 @@ impl Peer {
 
     /// The same for a command of another kind that speaks like one of these.
     #[track_caller]
-    pub(crate) fn speak(script: &str, mut command: Command) -> Self {
+    pub(crate) fn speak(script: &str, command: Command) -> Self {
+        Self::speak_within(PATIENCE, script, command)
+    }
+
+    /// The same for a cloud: in the Python of OpenStack's services, of which it starts several before it is ready.
+    #[track_caller]
+    pub(crate) fn start_cloud(script: &str, arguments: &[&str]) -> Self {
+        let mut command = python_of_openstack(script);
+        command.args(arguments);
+        Self::speak_within(PATIENCE_WITH_CLOUDS, script, command)
+    }
+
+    #[track_caller]
+    fn speak_within(patience: Duration, script: &str, mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -66,14 +83,14 @@ impl Peer {
             commands,
             answers,
         };
-        peer.address = peer.line("ready ");
+        peer.address = peer.line("ready ", patience);
         peer
     }
 
     /// The next line of the peer, without the beginning that it must have.
     #[track_caller]
-    fn line(&self, beginning: &str) -> String {
-        let line = self.answers.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+    fn line(&self, beginning: &str, patience: Duration) -> String {
+        let line = self.answers.recv_timeout(patience).unwrap_or_else(|error| {
             panic!(
                 "{}: no answer ({error}); its own words are above",
                 self.name
@@ -90,7 +107,7 @@ impl Peer {
     pub(crate) fn ask(&mut self, command: &str) -> String {
         let commands = self.commands.as_mut().expect("a peer that was not stopped");
         writeln!(commands, "{command}").unwrap_or_else(|error| panic!("{}: {error}", self.name));
-        self.line("ok ")
+        self.line("ok ", PATIENCE)
     }
 
     /// The same, when the answer is a number.

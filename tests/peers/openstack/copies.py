@@ -16,12 +16,20 @@ from services import BIN, NOVA_CONF, PORTS
 # Made by tests/run, beside the virtual environment that this runs in.
 STATE = (BIN.parent / "state").resolve()
 STATIC = BIN.parent / "static"
+# Seconds until all services have to be there, of which a busy machine takes half; a test waits for longer
+# (tests/support/peer.rs), and so hears which of them is not, and why.
+LIMIT = 240
+# The same for one that is started later, while a test waits for an answer.
+LATER = 50
+# All services are on this machine, whatever proxy it has.
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Copy:
     """The services end with it, and the databases are thrown away."""
 
     def __init__(self, rabbit, ports):
+        self.limit = time.monotonic() + LIMIT
         self.scratch = tempfile.TemporaryDirectory(prefix="noren-cloud-", ignore_cleanup_errors=True)
         self.home = pathlib.Path(self.scratch.name)
         shutil.copytree(STATE, self.home, dirs_exist_ok=True)
@@ -39,11 +47,11 @@ class Copy:
     def start(self, command, env, url):
         child = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         self.children.append(child)
-        limit = time.monotonic() + 150
+        limit = max(self.limit, time.monotonic() + LATER)
         last = "nothing"
-        while child.poll() is None and time.monotonic() < limit:
+        while child.poll() is None and (left := limit - time.monotonic()) > 0:
             try:
-                urllib.request.urlopen(url, timeout=100).close()
+                DIRECT.open(url, timeout=left).close()
                 return child
             except urllib.error.HTTPError as answer:
                 if answer.code < 500:

@@ -39,9 +39,9 @@ def main():
     shutil.copy(HERE / "local_settings.py", local)
     static = BIN.parent / "static"
     everywhere = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "DJANGO_SETTINGS_MODULE": "openstack_dashboard.settings",
-                  "TEST_STATIC": str(static), "TEST_CACHE": str(static / "cache"), "PYTHONWARNINGS": "ignore",
+                  "TEST_STATIC": str(static), "TEST_CACHE": str(BIN.parent / "cache"), "PYTHONWARNINGS": "ignore",
                   "PIP_QUIET": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_FORCE_REINSTALL": "1"}
-    install, copy, collect, _compress = documented("contrib/horizon/README.md")
+    install, copy, collect, compress = documented("contrib/horizon/README.md")
     for other in ("README.md", "src/guide/running.md"):
         if documented(other) != [install, copy]:
             sys.exit(f"{other} installs the plugin in another way than contrib/horizon/README.md")
@@ -51,7 +51,8 @@ def main():
         install = install.replace("pip install", "pip install --no-index --no-build-isolation")
         call("sh", "-ec", f"{install}\n{copy.replace(DISTRIBUTION, str(site / 'openstack_dashboard'))}", env=everywhere, cwd=scratch)
     # PyPI has no manage.py, which is the same with the settings in the environment.
-    call("sh", "-ec", f"{collect.replace('manage.py', '-m django')} --verbosity 0", env=everywhere, cwd=site)
+    for step in (collect, compress):
+        call("sh", "-ec", f"{step.replace('manage.py', '-m django')} --verbosity 0", env=everywhere, cwd=site)
 
 
 main()

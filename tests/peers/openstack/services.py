@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-import shutil
+import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).parent
@@ -61,6 +61,8 @@ def environment(home, **more):
         "OS_NOVA_CONFIG_FILES": f"{BIN.parent}/etc/nova/api-paste.ini;{home}/nova.conf",
         "DJANGO_SETTINGS_MODULE": "openstack_dashboard.settings",
         "PYTHONWARNINGS": "ignore",
+        # All of them are on this machine, whatever proxy it has.
+        "no_proxy": "127.0.0.1,localhost",
         **more,
     }
 
@@ -75,6 +77,7 @@ def gunicorn(module, port, threads=4, python=sys.executable):
 
 
 APACHE_CONF = """ServerRoot {home}
+DefaultRuntimeDir {home}
 PidFile {home}/apache.pid
 ErrorLog {home}/apache.log
 Listen 127.0.0.1:{port}
@@ -88,7 +91,7 @@ LoadModule mime_module {modules}/mod_mime.so
 TypesConfig /etc/mime.types
 LoadModule wsgi_module {modules}/mod_wsgi.so
 WSGISocketPrefix {home}/wsgi
-WSGIDaemonProcess horizon processes=1 threads=8 python-home={environment}
+WSGIDaemonProcess horizon processes=1 threads=8 python-home={environment} lang=C.UTF-8 locale=C.UTF-8
 WSGIProcessGroup horizon
 WSGIApplicationGroup %{{GLOBAL}}
 WSGIScriptAlias / {application}
@@ -97,22 +100,50 @@ Alias /static {static}
     Require all granted
 </Directory>
 """
+# Apache that is started as root gives up root, and then may not reach what is root's alone: the project, or the
+# directory for temporary files, may be below such a directory. These go before the command, the first that works.
+WAYS = {
+    "as it is": [],
+    "with the capabilities of root": ["setpriv", "--securebits", "+no_setuid_fixup"],
+    "as root under another name": ["unshare", "--user", "--map-user=33", "--map-group=33"],
+}
+# Becomes what Apache's workers are, and does what they do: read these, and make a file in the first.
+PROBE = """import os, pwd, sys
+if os.getuid() == 0:
+    user = pwd.getpwnam("www-data")
+    os.initgroups(user.pw_name, user.pw_gid)
+    os.setgid(user.pw_gid)
+    os.setuid(user.pw_uid)
+for path in sys.argv[1:]:
+    os.listdir(path)
+os.rmdir(os.mkdir(path := sys.argv[1] + "/probe") or path)
+"""
 
 
 def mod_wsgi(home, port, environment, application, static):
     """A command that serves the dashboard as the guide describes Apache: by mod_wsgi, with its static files."""
-    user, group = ("www-data", "www-data") if os.getuid() == 0 else (f"#{os.getuid()}", f"#{os.getgid()}")
+    root = os.getuid() == 0
+    user, group = ("www-data", "www-data") if root else (f"#{os.getuid()}", f"#{os.getgid()}")
     conf = home / "apache.conf"
     conf.write_text(APACHE_CONF.format(
         home=home, port=port, user=user, group=group, modules="/usr/lib/apache2/modules", environment=environment,
         application=application, static=static))
-    command = ["/usr/sbin/apache2", "-f", conf, "-D", "FOREGROUND"]
-    if os.getuid() != 0:
-        return command
-    # Its workers give up root, and the cache with the sessions is theirs.
+    # The workers write what the dashboard caches, whoever they are.
     cache = home / "cache"
     cache.mkdir(exist_ok=True)
-    shutil.chown(cache, user)
+    cache.chmod(0o777)
     home.chmod(0o755)
-    # The project may stand in a directory of root's, which only root's capabilities let them read.
-    return ["setpriv", "--securebits", "+no_setuid_fixup", *command]
+    command = ["/usr/sbin/apache2", "-f", conf, "-D", "FOREGROUND"]
+    return [*way([cache, application.parent, static]), *command] if root else command
+
+
+def way(paths):
+    """The beginning of a command whose workers reach these directories."""
+    failed = []
+    for name, begin in WAYS.items():
+        done = subprocess.run(
+            [*begin, sys.executable, "-c", PROBE, *paths], capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return begin
+        failed.append(f"{name}: {done.stderr.strip()[-300:]}")
+    sys.exit("Apache's workers would not reach what they have to; " + "; ".join(failed))
