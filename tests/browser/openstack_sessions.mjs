@@ -1,8 +1,9 @@
 // The end of a login at the real Horizon, with the plugin of contrib/horizon: what is open says so.
 //
 // `--ends logout`: the visitor leaves by the dashboard's own menu in another tab; a second browser of the same visitor
-// goes on. `--ends idle`: nobody does anything, and SESSION_TIMEOUT ends the login of an open page. The test that runs
-// this does what it is asked for by a line `do COMMAND`.
+// goes on. `--ends idle`: nobody does anything, and SESSION_TIMEOUT ends the login of an open page. `--ends switch`:
+// the visitor goes on with another project in another tab, and the page of the first one hears nothing any more. The
+// test that runs this does what it is asked for by a line `do COMMAND`.
 
 import { createInterface } from 'node:readline';
 import { browse, must, options, run, until } from './chromium.mjs';
@@ -65,9 +66,42 @@ async function idle() {
   });
 }
 
+/** The project of the session, by the name of a channel of its own. */
+const project = (page) => page.evaluate(async () => {
+  const answer = await fetch('/api/noren/session/');
+  return (await answer.json()).channels.instances.replace('nova.', '');
+});
+
+async function switched() {
+  await browse({ certificate }, async (context) => {
+    const page = await login(context, url, 'waiter');
+    await live(page, url, 'instances', 'websocket');
+    const ids = { kitchen: await cloud('project kitchen'), garden: await cloud('project garden') };
+    const before = ids.kitchen === await project(page) ? 'kitchen' : 'garden';
+    const after = before === 'kitchen' ? 'garden' : 'kitchen';
+    const other = await context.newPage();
+    await other.goto(`${url}/project/volumes/`);
+    // The menu has a link for each project, which is folded.
+    await Promise.all([
+      other.waitForNavigation(),
+      other.$eval(`a[href*="/auth/switch/${ids[after]}"]`, (link) => link.click()),
+    ]);
+    must(await project(other) === ids[after], 'the session has the other project');
+    await until('the page of the first project to say that it does not change any more', async () => {
+      const { state, text } = await line(page);
+      return state === 'offline' && text.includes('does not permit');
+    });
+    await live(other, url, 'instances', 'websocket');
+    const unheard = await cloud(`create ${before} unheard`);
+    const heard = await cloud(`create ${after} heard`);
+    await until('the server of the other project', async () => (await row(other, heard)).includes('heard'));
+    must(!(await row(page, unheard)) && !(await row(other, unheard)), 'a server of the project that was left is shown');
+  });
+}
+
 await run(async () => {
   try {
-    await { logout, idle }[ends]();
+    await { logout, idle, switch: switched }[ends]();
   } finally {
     lines.close();
     process.stdin.destroy();

@@ -118,6 +118,18 @@ fn a_logout_is_told_at_once_also_under_mod_wsgi_with_sessions_in_signed_cookies(
 }
 
 #[test]
+fn another_project_is_told_at_once_to_the_page_of_the_one_before() {
+    let _alone = alone();
+    let mut house = House::open(&[], |tables| {
+        // No question is due within this test.
+        let changed = tables.replace("\n[session]\n", "\n[session]\ninterval = \"1h\"\n");
+        assert_ne!(changed, tables);
+        changed
+    });
+    house.ends("switch");
+}
+
+#[test]
 fn an_open_page_does_not_keep_the_login_alive() {
     let _alone = alone();
     let mut house = House::open(&["TEST_TIMEOUT=45"], |tables| {

@@ -45,6 +45,12 @@ def main():
     for other in ("README.md", "src/guide/running.md"):
         if documented(other) != [install, copy]:
             sys.exit(f"{other} installs the plugin in another way than contrib/horizon/README.md")
+    # Another region is no other project.
+    views = set(re.findall(r"'\^(switch\w*)/", (site / "openstack_auth" / "urls.py").read_text()))
+    views.remove("switch_services_region")
+    switch = re.search(r"^switch = (.*)$", (ROOT / "config" / "horizon.toml").read_text(), flags=re.MULTILINE).group(1)
+    if missing := [name for name in views if f'"/auth/{name}"' not in switch]:
+        sys.exit(f"config/horizon.toml does not know that a visitor has another project after {missing}")
     with tempfile.TemporaryDirectory() as scratch:
         # setuptools writes beside what it builds; and nothing is fetched.
         shutil.copytree(ROOT / "contrib" / "horizon", pathlib.Path(scratch) / "contrib" / "horizon")
