@@ -3,6 +3,7 @@
 mod encrypted;
 mod openstack;
 mod outages;
+mod repairs;
 mod upgrades;
 
 use std::ops::{Deref, DerefMut};

@@ -19,25 +19,6 @@ fn an_exchange_that_is_not_there_is_waited_for_and_told_once() {
 }
 
 #[test]
-fn the_permissions_of_the_guide_are_enough_for_a_source() {
-    let mut house = House::open("nova topic no", "[[channel]]\nname = \"other\"\n");
-    house
-        .rabbit
-        .permit_as_in(include_str!("../../src/guide/rabbitmq.md"));
-    let secret = path(&house.directory, "amqp");
-    fs::write(&secret, "noren:noren").expect("a file");
-    let source = KEPT.replace(
-        "exchange = \"e\"",
-        &format!("credentials = {secret:?}\nexchange = \"nova\""),
-    );
-    house.kill_door();
-    house.open_door(&source);
-    house.connected();
-    house.publisher.ask("flood nova k 3 10");
-    assert_eq!(house.numbers(3), [0, 1, 2]);
-}
-
-#[test]
 fn a_broker_that_restarts_has_kept_what_came_before_and_nothing_is_lost() {
     let mut house = House::open("e topic yes", KEPT);
     house.connected();
@@ -204,38 +185,4 @@ fn a_wrong_password_and_a_missing_file_are_told_without_the_secret() {
         door.log().contains("ACCESS_REFUSED").then_some(())
     });
     assert!(!door.log().contains("swordfish"));
-}
-
-#[test]
-fn an_exchange_a_queue_and_a_binding_that_go_while_connected_are_there_again() {
-    let mut house = House::open("e topic yes", KEPT);
-    house.connected();
-    let status = |house: &House| -> serde_json::Value {
-        let status = run(&mut house.command(&["status", "--json"])).well().stdout;
-        serde_json::from_str(&status).expect("JSON")
-    };
-    let messages = |house: &House| status(house)["sources"][0]["messages"].as_u64();
-    // A message comes once all is bound again; what was published before is lost, so it is said until it comes.
-    let arrives = |house: &mut House| {
-        let before = messages(house);
-        until("a message to come again", || {
-            house.publisher.ask("send e k {}");
-            (messages(house) > before).then_some(())
-        });
-    };
-    arrives(&mut house);
-    house.publisher.ask("delete e");
-    house.until_logged("the exchange of a source is gone");
-    assert!(status(&house)["sources"][0]["since"].is_null());
-    house.publisher.ask("exchange e topic yes");
-    house.until_logged("bound to it again");
-    arrives(&mut house);
-    // So fast that nobody sees it.
-    house.publisher.ask("delete e");
-    house.publisher.ask("exchange e topic yes");
-    arrives(&mut house);
-    house.publisher.ask("unbind noren-a e #");
-    arrives(&mut house);
-    house.publisher.ask("delete-queue noren-a");
-    arrives(&mut house);
 }
