@@ -20,6 +20,13 @@ fn told(node: &Node) -> String {
     format!("{}\n{}\n{}", get("/readyz"), get("/metrics"), status.stdout)
 }
 
+/// True if the metrics among this say that the node is connected; false if they say that it is not.
+fn is_up(told: &str) -> bool {
+    let mut lines = told.lines();
+    let line = lines.find(|line| line.starts_with("noren_cluster_up{"));
+    line.expect("a metric of the cluster").ends_with(" 1")
+}
+
 #[test]
 fn a_node_says_which_permission_is_missing_and_works_when_it_is_given() {
     let _alone = alone();
@@ -48,4 +55,52 @@ fn a_node_says_which_permission_is_missing_and_works_when_it_is_given() {
     });
     node.publish(0..3);
     assert_eq!(node.history(3).len(), 3);
+}
+
+#[test]
+fn permissions_that_are_taken_in_the_middle_are_told_and_what_was_published_meanwhile_appears_once()
+{
+    let _alone = alone();
+    let rabbit = Rabbit::start();
+    let guide = include_str!("../../src/guide/cluster.md");
+    rabbit.permit_as_in(guide);
+    let secrets = scratch();
+    let file = path(&secrets, "amqp");
+    fs::write(&file, "noren:noren").expect("a file");
+    let keys = format!("credentials = {file:?}\n");
+    let node = Node::start_with(rabbit.port, &keys, "").caught_up();
+    let other = Node::start_with(rabbit.port, &keys, "").caught_up();
+    node.publish(0..3);
+    // The broker believes for a while what it has permitted: of what is written then some is taken.
+    rabbit.permit("noren", ["^$", "^$", "^$"]);
+    let mut waiting = node.publishing(3..200);
+    let refused = until("the refusal to be told", || {
+        let told = told(&node);
+        (told.contains("is not connected") && told.contains("rabbitmqctl set_permissions"))
+            .then_some(told)
+    });
+    assert!(
+        refused.contains("200 OK"),
+        "it serves whom it has: {refused}"
+    );
+    assert!(!is_up(&refused), "{refused}");
+    rabbit.permit_as_in(guide);
+    assert!(waiting.wait().expect("a child").success(), "{}", node.log());
+    node.publish(200..203);
+    let expected: Vec<String> = (0..203).map(|number| number.to_string()).collect();
+    for node in [&node, &other] {
+        let data: Vec<_> = node
+            .history(203)
+            .into_iter()
+            .map(|(_, data)| data)
+            .collect();
+        assert_eq!(data, expected);
+    }
+    until("both nodes to say that they work", || {
+        let works = |node| {
+            let told = told(node);
+            is_up(&told) && !told.contains("is not connected")
+        };
+        (works(&node) && works(&other)).then_some(())
+    });
 }
