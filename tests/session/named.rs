@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{App, COOK, kitchen, knock, log_out};
-use crate::harness::{CLOSE, Door, Wire, until};
+use crate::harness::{Backend, CLOSE, Door, Wire, until};
 
 const SETTINGS: &str = "allow-cache = '60s'\ninterval = '60s'\nchannels-header = 'Noren-Channels'\n\
     channel-path = '/may/{channel}'\nswitch = ['/switch']\n";
@@ -113,6 +113,50 @@ async fn a_switch_ends_the_channels_of_before_and_opens_those_of_now() {
     app.answers("/tasks", "401 Unauthorized\r\n");
     log_out(&door, "GET", "/switch", COOK).await;
     assert_eq!(told(&mut client, "refused").await, Err(4401));
+}
+
+#[tokio::test]
+async fn an_answer_from_before_a_switch_is_not_believed_after_it() {
+    let app = Backend::tcp().await;
+    let session = format!("[session]\npath = '/tasks'\n{SETTINGS}");
+    let door = Door::open(&format!("{}{session}{CHANNELS}", app.app())).await;
+    // Each answer ends its connection, so that the next request comes with another one.
+    let answer =
+        |start: &str| format!("HTTP/1.1 {start}Connection: close\r\nContent-Length: 0\r\n\r\n");
+    let mut client = door.tls().await;
+    client
+        .send(Door::handshake("/events/nova.alpha", COOK))
+        .await;
+    let mut question = app.accept().await;
+    assert_eq!(question.head().await.start, "GET /tasks HTTP/1.1");
+    let mut leaving = door.tls().await;
+    leaving.send(Door::get("/switch", COOK)).await;
+    let mut switch = app.accept().await;
+    assert_eq!(switch.head().await.start, "GET /switch HTTP/1.1");
+    switch.send(answer("302 Found\r\nLocation: /\r\n")).await;
+    assert_eq!(leaving.answer().await.status, 302);
+    // What the app found out before the switch comes only now.
+    question.send(answer(ALPHA)).await;
+    tokio::spawn(async move {
+        loop {
+            let mut wire = app.accept().await;
+            tokio::spawn(async move {
+                let now = match &*wire.head().await.start {
+                    "GET /tasks HTTP/1.1" => BETA,
+                    _ => "403 Forbidden\r\n",
+                };
+                wire.send(answer(now)).await;
+            });
+        }
+    });
+    let status = client.answer().await.status;
+    if status == 101 {
+        assert_eq!(told(&mut client, "refused").await, Err(4403));
+    } else {
+        assert_eq!(status, 403);
+    }
+    assert_eq!(knock(&door, "/events/nova.alpha", COOK).await.status, 403);
+    assert_eq!(knock(&door, "/events/nova.beta", COOK).await.status, 101);
 }
 
 #[tokio::test]
