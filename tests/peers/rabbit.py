@@ -14,10 +14,12 @@ Commands, of which each opens a connection of its own unless it says otherwise:
     named EXCHANGE KEY FIRST COUNT  that many numbered messages with their numbers as their ids
     nested EXCHANGE KEY DEPTH       one message whose header has that many arrays inside each other
     length QUEUE                    how many messages wait in a queue
+    samples EXCHANGE DIRECTORY      Nova's samples of its versioned notifications, put together; answers their number
     notify EXCHANGE EVENT JSON      oslo.messaging's own notifier, driver messagingv2; project and payload are in JSON
 """
 
 import json
+import pathlib
 import sys
 
 import lifeline
@@ -114,6 +116,40 @@ def nested(argument):
         channel.basic_publish(message, exchange=name, routing_key=key)
 
 
+def expanded(value, directory):
+    """A sample, or a part of one: it names a file that it is based on, and has what is different there."""
+    if isinstance(value, list):
+        return [expanded(each, directory) for each in value]
+    if not isinstance(value, dict):
+        return value
+    own = {name: expanded(each, directory) for name, each in value.items() if name != "$ref"}
+    if "$ref" not in value:
+        return own
+    path = directory / value["$ref"].removesuffix("#")
+    return merged(expanded(json.loads(path.read_text()), path.parent), own)
+
+
+def merged(base, changes):
+    if not (isinstance(base, dict) and isinstance(changes, dict)):
+        return changes
+    return {**base, **{name: merged(base.get(name), each) for name, each in changes.items()}}
+
+
+def samples(argument):
+    import amqp
+
+    name, directory = argument.split(" ", 1)
+    files = sorted(pathlib.Path(directory).glob("*.json"))
+    with connection() as opened:
+        channel = opened.channel()
+        channel.confirm_select()
+        for file in files:
+            sample = expanded(json.loads(file.read_text()), file.parent)
+            key = f"versioned_notifications.{sample['priority'].lower()}"
+            channel.basic_publish(amqp.Message(json.dumps(sample), delivery_mode=2), exchange=name, routing_key=key)
+    return len(files)
+
+
 def length(argument):
     with connection() as opened:
         return opened.channel().queue_declare(argument, passive=True).message_count
@@ -156,6 +192,7 @@ if __name__ == "__main__":
             "named": named,
             "length": length,
             "nested": nested,
+            "samples": samples,
             "notify": notify,
         },
     )

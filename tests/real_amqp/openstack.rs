@@ -1,5 +1,7 @@
 //! Tests of a cloud's notifications, with the sources that `config/horizon.toml` is shipped with.
 
+use serde_json::Value;
+
 use super::House;
 use crate::support::{run, until};
 
@@ -17,32 +19,58 @@ fn shipped() -> String {
     )
 }
 
+impl House {
+    #[track_caller]
+    fn sources(&self) -> Vec<Value> {
+        let status = run(&mut self.command(&["status", "--json"])).well().stdout;
+        let status: Value = serde_json::from_str(&status).expect("JSON");
+        let sources = status.get("sources").and_then(Value::as_array);
+        sources.expect("a list").clone()
+    }
+
+    /// A house with the shipped sources, whose exchanges are there and which hear them.
+    #[track_caller]
+    fn with_a_cloud() -> Self {
+        let mut house = Self::open("", &shipped());
+        until("each source to say what is missing", || {
+            let is_told = |one: &Value| {
+                let error = one.get("last_error").and_then(Value::as_str);
+                error.is_some_and(|error| error.contains("no exchange"))
+            };
+            house.sources().iter().all(is_told).then_some(())
+        });
+        for exchange in ["nova", "neutron", "openstack", "keystone"] {
+            house
+                .publisher
+                .ask(&format!("exchange {exchange} topic no"));
+        }
+        until("all sources", || {
+            let all = house.sources();
+            assert_eq!(all.len(), 4);
+            let up = |one: &Value| one.get("since").is_some_and(Value::is_number);
+            all.iter().all(up).then_some(())
+        });
+        house
+    }
+
+    /// Fails unless every message has been taken, and no source shows an error.
+    #[track_caller]
+    fn refused_nothing(&self) {
+        for source in self.sources() {
+            let shown = (source.get("refused"), source.get("last_error"));
+            assert_eq!(shown, (Some(&0.into()), Some(&Value::Null)), "{source}");
+        }
+        let log = self.log();
+        assert!(
+            !log.contains("a source's message or connection was refused"),
+            "{log}"
+        );
+    }
+}
+
 #[test]
 fn each_project_hears_of_what_it_owns_whoever_has_asked_and_nothing_is_refused() {
-    let mut house = House::open("", &shipped());
-    let sources = |house: &House| -> Vec<serde_json::Value> {
-        let status = run(&mut house.command(&["status", "--json"])).well().stdout;
-        let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
-        status["sources"].as_array().expect("a list").clone()
-    };
-    until("each source to say what is missing", || {
-        let is_told = |one: &serde_json::Value| {
-            let error = one["last_error"].as_str();
-            error.is_some_and(|error| error.contains("no exchange"))
-        };
-        sources(&house).iter().all(is_told).then_some(())
-    });
-    for exchange in ["nova", "neutron", "openstack", "keystone"] {
-        house
-            .publisher
-            .ask(&format!("exchange {exchange} topic no"));
-    }
-    until("all sources", || {
-        let all = sources(&house);
-        assert_eq!(all.len(), 4);
-        let up = |one: &serde_json::Value| one["since"].is_number();
-        all.iter().all(up).then_some(())
-    });
+    let mut house = House::with_a_cloud();
     for (exchange, event, payload) in [
         (
             "nova",
@@ -125,16 +153,36 @@ fn each_project_hears_of_what_it_owns_whoever_has_asked_and_nothing_is_refused()
             .collect();
         assert_eq!(found, expected, "{channel}");
     }
-    for source in sources(&house) {
-        assert_eq!(
-            (&source["refused"], &source["last_error"]),
-            (&0.into(), &serde_json::Value::Null),
-            "{source}"
-        );
-    }
-    let log = house.log();
+    house.refused_nothing();
+}
+
+#[test]
+fn every_sample_that_nova_publishes_of_its_notifications_is_taken() {
+    let mut house = House::with_a_cloud();
+    let samples = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/.cache/openstack/notification_samples"
+    );
+    let count = house.publisher.count(&format!("samples nova {samples}"));
+    assert!(count >= 140, "{count} in {samples}; tests/run openstack");
+    until("all of them", || {
+        let all = house.sources();
+        let taken = all
+            .iter()
+            .filter_map(|one| one.get("messages").and_then(Value::as_u64));
+        (taken.sum::<u64>() == count as u64).then_some(())
+    });
+    house.refused_nothing();
+    // The project of all samples, and what is of none.
+    let owned = house.first("nova.6f70656e737461636b20342065766572", 1);
+    let event = |messages: &[Value]| messages[0]["event"].as_str().map(str::to_owned);
     assert!(
-        !log.contains("a source's message or connection was refused"),
-        "{log}"
+        event(&owned).is_some_and(|event| event.starts_with("instance.")),
+        "{owned:?}"
+    );
+    let general = house.first("nova.cloud", 1);
+    assert!(
+        event(&general).is_some_and(|event| event.starts_with("aggregate.")),
+        "{general:?}"
     );
 }
