@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
-import { browse, must, options, run, until } from './chromium.mjs';
+import { PATIENCE, browse, must, options, run, until } from './chromium.mjs';
 import { asking, line, live, login, row, squeezed } from './openstack.mjs';
 
 const { url, certificate, pictures, sockjs } = options('pictures', 'sockjs');
@@ -66,42 +66,40 @@ async function only(context, transport) {
 }
 
 /** A server is created, paused, resumed and deleted; each time the table of its project says so, and no other. */
-async function servers(transport) {
-  await browse({ certificate }, async (kitchen) => {
-    await browse({ certificate }, async (garden) => {
-      await only(kitchen, transport);
-      await only(garden, transport);
-      const [one, other] = [await login(kitchen, url, 'cook'), await login(garden, url, 'gardener')];
-      await live(one, url, 'instances', transport);
-      await live(other, url, 'instances', transport);
-      const before = squeezed(await other.innerText('#instances'));
-      let asked = 0;
-      other.on('request', (request) => { if (request.url().includes('/project/')) asked += 1; });
-      const id = await cloud(`create kitchen stove-${transport}`);
-      await until('the new row', async () => (await row(one, id)).includes(`stove-${transport}`));
-      await cloud(`built ${id}`);
-      await until('it runs', async () => (await row(one, id)).includes('Running'));
-      await one.focus(`#instances__row__${id} td a[id]`);
-      // The theme draws the box by itself.
-      await one.$eval(`#instances__row__${id} .table-row-multi-select`, (box) => box.click());
-      await picture(one, `horizon-${transport}`);
-      await cloud(`pause ${id}`);
-      await until('it is paused', async () => (await row(one, id)).includes('Paused'));
-      const ticked = await one.$eval(`#instances__row__${id} .table-row-multi-select`, (box) => box.checked);
-      must(ticked, 'the tick is lost');
-      const within = await one.evaluate((key) => document.getElementById(`instances__row__${key}`).contains(document.activeElement), id);
-      must(within, 'the focus is lost');
-      await cloud(`resume ${id}`);
-      await until('it runs again', async () => (await row(one, id)).includes('Running'));
-      await cloud(`delete ${id}`);
-      await until('it is gone', async () => !(await row(one, id)));
-      await until('the table says that it is empty', async () => (await one.innerText('#instances')).includes('No items'));
-      must(squeezed(await other.innerText('#instances')) === before, 'the table of the other project has changed');
-      // SockJS has no cursor: a page asks once when it is connected.
-      must(asked <= (transport === 'sockjs' ? 1 : 0), `the page of the other project asked ${asked} times`);
-      await switched(one, kitchen, transport);
-    });
-  });
+async function servers(transport, browsers) {
+  const [kitchen, garden] = await Promise.all(browsers.map((each) => each.newContext()));
+  for (const context of [kitchen, garden]) context.setDefaultTimeout(PATIENCE);
+  await only(kitchen, transport);
+  await only(garden, transport);
+  const [one, other] = await Promise.all([login(kitchen, url, 'cook'), login(garden, url, 'gardener')]);
+  await Promise.all([one, other].map((page) => live(page, url, 'instances', transport)));
+  const before = squeezed(await other.innerText('#instances'));
+  let asked = 0;
+  other.on('request', (request) => { if (request.url().includes('/project/')) asked += 1; });
+  const id = await cloud(`create kitchen stove-${transport}`);
+  await until('the new row', async () => (await row(one, id)).includes(`stove-${transport}`));
+  await cloud(`built ${id}`);
+  await until('it runs', async () => (await row(one, id)).includes('Running'));
+  await one.focus(`#instances__row__${id} td a[id]`);
+  // The theme draws the box by itself.
+  await one.$eval(`#instances__row__${id} .table-row-multi-select`, (box) => box.click());
+  await picture(one, `horizon-${transport}`);
+  await cloud(`pause ${id}`);
+  await until('it is paused', async () => (await row(one, id)).includes('Paused'));
+  const ticked = await one.$eval(`#instances__row__${id} .table-row-multi-select`, (box) => box.checked);
+  must(ticked, 'the tick is lost');
+  const within = await one.evaluate((key) => document.getElementById(`instances__row__${key}`).contains(document.activeElement), id);
+  must(within, 'the focus is lost');
+  await cloud(`resume ${id}`);
+  await until('it runs again', async () => (await row(one, id)).includes('Running'));
+  await cloud(`delete ${id}`);
+  await until('it is gone', async () => !(await row(one, id)));
+  await until('the table says that it is empty', async () => (await one.innerText('#instances')).includes('No items'));
+  must(squeezed(await other.innerText('#instances')) === before, 'the table of the other project has changed');
+  // SockJS has no cursor: a page asks once when it is connected.
+  must(asked <= (transport === 'sockjs' ? 1 : 0), `the page of the other project asked ${asked} times`);
+  await switched(one, kitchen, transport);
+  await Promise.all([kitchen.close(), garden.close()]);
 }
 
 /** The line says that a table is not up to date any more, and that it is again. */
@@ -127,29 +125,32 @@ async function switched(page, context, transport) {
 }
 
 /** Volumes and networks, which Django renders, and images, which Angular does. */
-async function others() {
-  await browse({ certificate }, async (context) => {
-    const page = await login(context, url, 'cook');
-    for (const [table, kind, name] of [['volumes', 'volume', 'cup'], ['networks', 'network', 'water'], ['images', 'image', 'tea']]) {
-      await live(page, url, table, 'websocket');
-      const shown = () => page.innerText('#content_body');
-      const id = await cloud(`make ${kind} kitchen ${name}`);
-      await until(`the ${kind}`, async () => (await shown()).includes(name));
-      if (kind === 'volume') {
-        await cloud(`change volume ${id} error`);
-        await until('its error', async () => /error/i.test(await row(page, id)));
-      }
-      await picture(page, `horizon-${table}`);
-      await cloud(`remove ${kind} ${id}`);
-      await until(`the ${kind} to be gone`, async () => !(await shown()).includes(name));
+async function others(context) {
+  const page = await login(context, url, 'cook');
+  for (const [table, kind, name] of [['volumes', 'volume', 'cup'], ['networks', 'network', 'water'], ['images', 'image', 'tea']]) {
+    await live(page, url, table, 'websocket');
+    const shown = () => page.innerText('#content_body');
+    const id = await cloud(`make ${kind} kitchen ${name}`);
+    await until(`the ${kind}`, async () => (await shown()).includes(name));
+    if (kind === 'volume') {
+      await cloud(`change volume ${id} error`);
+      await until('its error', async () => /error/i.test(await row(page, id)));
     }
-  });
+    await picture(page, `horizon-${table}`);
+    await cloud(`remove ${kind} ${id}`);
+    await until(`the ${kind} to be gone`, async () => !(await shown()).includes(name));
+  }
 }
 
 await run(async () => {
   try {
-    for (const transport of TRANSPORTS) await servers(transport);
-    await others();
+    await browse({ certificate }, async (one) => {
+      await browse({ certificate }, async (other) => {
+        const browsers = [one.browser(), other.browser()];
+        for (const transport of TRANSPORTS) await servers(transport, browsers);
+      });
+      await others(one);
+    });
   } finally {
     lines.close();
     process.stdin.destroy();

@@ -38,21 +38,21 @@ class Cloud(Copy):
         everywhere = environment(
             self.home, TEST_KEYSTONE=f"{keystone}/v3", TEST_STATIC=str(horizon / "static"),
             TEST_CACHE=str(self.home / "cache"), **dict(pair.split("=", 1) for pair in settings))
-        dashboard = f"http://127.0.0.1:{self.port}/auth/login/"
-        # Keystone reads where it is from its configuration; Nova needs it to be there.
-        self.start(gunicorn("keystone_app", identity), everywhere, f"{keystone}/v3")
-        self.start(gunicorn("nova_app", compute), everywhere, f"http://127.0.0.1:{compute}/")
-        if server == "gunicorn":
-            command = gunicorn("openstack_dashboard.wsgi", self.port, 8, horizon / "bin" / "python")
-        else:
-            application = next(horizon.glob("lib/python*/site-packages/openstack_dashboard/wsgi.py"))
-            command = mod_wsgi(self.home, self.port, horizon, application, horizon / "static")
-        self.start(command, everywhere, dashboard)
         # Its errors have the words of warnings that Nova has about itself; a test hears of errors by their answers.
         self.servers = subprocess.Popen(
             [sys.executable, "-B", HERE / "servers.py", self.home], env=everywhere, text=True, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE)
         self.children.append(self.servers)
+        if server == "gunicorn":
+            command = gunicorn("openstack_dashboard.wsgi", self.port, 8, horizon / "bin" / "python")
+        else:
+            application = next(horizon.glob("lib/python*/site-packages/openstack_dashboard/wsgi.py"))
+            command = mod_wsgi(self.home, self.port, horizon, application, horizon / "static")
+        dashboard = self.spawn(command, everywhere)
+        # Keystone reads where it is from its configuration; Nova needs it to be there.
+        self.start(gunicorn("keystone_app", identity), everywhere, f"{keystone}/v3")
+        self.start(gunicorn("nova_app", compute), everywhere, f"http://127.0.0.1:{compute}/")
+        self.await_answer(dashboard, f"http://127.0.0.1:{self.port}/auth/login/")
         if self.servers.stdout.readline() != "ready\n":
             sys.exit("the servers' own process has ended")
 

@@ -45,8 +45,16 @@ class Copy:
         execute(self.home / "api.db", change, f"sqlite:///{self.home}/nova.db")
 
     def start(self, command, env, url):
+        """Starts a service, and waits until it answers."""
+        return self.await_answer(self.spawn(command, env), url)
+
+    def spawn(self, command, env):
+        """Starts a service: several of them get ready in the time of the slowest."""
         child = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         self.children.append(child)
+        return child
+
+    def await_answer(self, child, url):
         limit = max(self.limit, time.monotonic() + LATER)
         last = "nothing"
         while child.poll() is None and (left := limit - time.monotonic()) > 0:
@@ -64,7 +72,7 @@ class Copy:
         for log in self.home.glob("*.log"):
             print(f"{log.name} ends with:", log.read_text(errors="replace")[-2000:], file=sys.stderr)
         self.end()
-        sys.exit(f"{command[-1]} {state} and does not answer at {url}; the last answer was {last}")
+        sys.exit(f"{child.args[-1]} {state} and does not answer at {url}; the last answer was {last}")
 
     def project(self, name):
         return execute(self.home / "keystone.db", "SELECT id FROM project WHERE name = ?", name)[0][0]
