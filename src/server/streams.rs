@@ -5,7 +5,8 @@
 //! all streams that are woken come first, and then the connection, which writes what they have left.
 //!
 //! The connection and each stream have a waker of their own, so only those that something has happened to are polled,
-//! and what one does for another while they are polled does not schedule the task again.
+//! and what one does for another while they are polled does not schedule the task again. They share the budget that
+//! tokio gives a task for each poll: those for which nothing is left of it come first in the next one.
 
 use std::fmt;
 use std::future::Future;
@@ -17,6 +18,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use atomic_waker::AtomicWaker;
 use hyper::rt::Executor;
+use tokio::task::coop::has_budget_remaining;
 
 use crate::sync::lock;
 
@@ -56,6 +58,8 @@ pub(super) struct Multiplexed<C> {
     ready: Arc<Ready>,
     /// Space for the list of one round.
     woken: Vec<usize>,
+    /// True if the streams have left the connection nothing of the budget, so that it comes before them.
+    is_late: bool,
 }
 
 /// Room for one stream after another. A late wake of the one before polls the next in vain, and nothing more.
@@ -144,6 +148,7 @@ impl<C> Multiplexed<C> {
             vacant: Vec::new(),
             ready,
             woken: Vec::new(),
+            is_late: false,
         }
     }
 
@@ -169,6 +174,34 @@ impl<C> Multiplexed<C> {
         self.poll_stream(number);
     }
 
+    /// Polls the streams of one round, as far as the budget of the task goes. False if it is used up; those that are
+    /// left are the first of the next round.
+    fn poll_streams(&mut self, accepted: Vec<Stream>) -> bool {
+        let mut woken = std::mem::take(&mut self.woken);
+        let (mut polled, mut accepted) = (0, accepted.into_iter());
+        let has_budget = loop {
+            if !has_budget_remaining() {
+                break false;
+            }
+            if let Some(number) = woken.get(polled) {
+                polled += 1;
+                self.poll_stream(*number);
+            } else if let Some(stream) = accepted.next() {
+                self.accept(stream);
+            } else {
+                break true;
+            }
+        };
+        if !has_budget {
+            let mut state = self.ready.lock();
+            state.woken.splice(..0, woken.drain(polled..));
+            state.accepted.splice(..0, accepted);
+        }
+        woken.clear();
+        self.woken = woken;
+        has_budget
+    }
+
     fn poll_stream(&mut self, number: usize) {
         let Some(place) = self.places.get_mut(number) else {
             return;
@@ -189,6 +222,16 @@ impl<C> Multiplexed<C> {
     }
 }
 
+impl<C: Future> Multiplexed<C> {
+    fn poll_connection(&mut self) -> Poll<C::Output> {
+        let (waker, wakeup) = &self.waker;
+        wakeup.is_woken.store(false, Ordering::Release);
+        self.connection
+            .as_mut()
+            .poll(&mut Context::from_waker(waker))
+    }
+}
+
 impl<C: Future> Future for Multiplexed<C> {
     type Output = C::Output;
 
@@ -205,21 +248,21 @@ impl<C: Future> Future for Multiplexed<C> {
             if this.woken.is_empty() && accepted.is_empty() && !connection {
                 break;
             }
-            let mut woken = std::mem::take(&mut this.woken);
-            for number in woken.drain(..) {
-                this.poll_stream(number);
+            let is_first = connection && std::mem::take(&mut this.is_late);
+            if is_first && let Poll::Ready(ended) = this.poll_connection() {
+                return Poll::Ready(ended);
             }
-            this.woken = woken;
-            for stream in accepted {
-                this.accept(stream);
-            }
-            if connection {
-                let (waker, wakeup) = &this.waker;
-                wakeup.is_woken.store(false, Ordering::Release);
-                let cx = &mut Context::from_waker(waker);
-                if let Poll::Ready(ended) = this.connection.as_mut().poll(cx) {
+            let has_budget = this.poll_streams(accepted);
+            if connection && !is_first {
+                if !has_budget {
+                    this.is_late = true;
+                    this.ready.lock().connection = true;
+                } else if let Poll::Ready(ended) = this.poll_connection() {
                     return Poll::Ready(ended);
                 }
+            }
+            if !has_budget {
+                break;
             }
         }
         if this.ready.end() {

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::coop;
 use tokio::time::timeout;
 
 use super::*;
@@ -121,4 +122,37 @@ async fn what_is_left_of_the_streams_ends_with_the_connection() {
     drop(sender);
     within(Multiplexed::new(connection, &streams)).await;
     assert!(within(is_dropped).await.is_err());
+}
+
+#[tokio::test]
+async fn streams_that_use_up_the_budget_of_the_task_leave_turns_to_all_and_to_the_connection() {
+    let streams = Streams::default();
+    let (sender, _, connection) = connection(&streams);
+    let greedy = || {
+        let greedy = async {
+            loop {
+                coop::consume_budget().await;
+            }
+        };
+        assert!(sender.send(Box::pin(greedy)).is_ok());
+    };
+    let modest = || {
+        let (done, is_done) = oneshot::channel();
+        let modest = async move {
+            coop::consume_budget().await;
+            let _ = done.send(());
+        };
+        assert!(sender.send(Box::pin(modest)).is_ok());
+        is_done
+    };
+    greedy();
+    greedy();
+    let first = modest();
+    greedy();
+    let task = tokio::spawn(Multiplexed::new(connection, &streams));
+    assert!(within(first).await.is_ok());
+    // The connection takes more streams, and notices its end.
+    assert!(within(modest()).await.is_ok());
+    drop(sender);
+    assert!(within(task).await.is_ok());
 }
