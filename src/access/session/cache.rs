@@ -213,8 +213,9 @@ impl SessionCache {
         }
     }
 
-    /// Entries with open connections that were not queried for `interval`, as many as the rate permits, those with the
-    /// oldest answers first; and all whose answer is in doubt. Also drops entries that are unused and too old.
+    /// Entries with open connections that were not queried for `interval`, as many as the rate permits, those first
+    /// whose session was not queried about for the longest time; and all whose answer is in doubt. Also drops entries
+    /// that are unused and too old.
     pub(super) fn due(
         &self,
         interval: Duration,
@@ -233,7 +234,10 @@ impl SessionCache {
         let (doubtful, mut routine): (Vec<_>, Vec<_>) =
             dated.partition(|(answered, _)| answered.is_none());
         if let Some(rate) = rate {
-            routine.sort_unstable_by_key(|(answered, _)| *answered);
+            // By the session, which may have any number of entries: its visitor chooses what else stands in a cookie.
+            let latest = entries.latest_answers();
+            let turn = |watched: &Watched| latest.get(&watched.entry.number).copied();
+            routine.sort_unstable_by_key(|(answered, watched)| (turn(watched), *answered));
             routine.truncate(entries.permits(rate, routine.len()));
         }
         drop(entries);
@@ -276,6 +280,18 @@ impl Entries {
         entries
             .flatten()
             .filter_map(|entry| self.of.get(entry).cloned())
+    }
+
+    /// Time of the last answer about each session, or something of it.
+    fn latest_answers(&self) -> HashMap<NonZeroU64, Instant> {
+        let mut latest = HashMap::new();
+        for entry in self.of.values() {
+            if let Some(answered) = entry.answered() {
+                let last = latest.entry(entry.number).or_insert(answered);
+                *last = answered.max(*last);
+            }
+        }
+        latest
     }
 
     /// Takes up to `wanted` permits of the rate, of which a second's are kept for later at most.
@@ -532,6 +548,8 @@ impl fmt::Debug for SessionCache {
 
 #[cfg(test)]
 mod tests {
+    use http::header::COOKIE;
+
     use super::*;
     use crate::access::session::query::Granted;
 
@@ -567,5 +585,46 @@ mod tests {
         assert!(!token.is_cancelled(), "nothing is closed by a doubt");
         entry.learn(&yes, Instant::now() + Duration::from_nanos(1), &token);
         assert!(entry.response_since(None).is_some());
+    }
+
+    #[test]
+    fn a_session_with_many_cookies_beside_its_own_has_its_turn_as_others_have() {
+        let cache = SessionCache::new(&Config::default());
+        let names = ["sid".to_owned()];
+        let yes =
+            |entry: &Entry| entry.learn(&Ok(Granted::default()), Instant::now(), &entry.token());
+        let open = |cookie: String| {
+            let mut headers = HeaderMap::new();
+            headers.insert(COOKIE, cookie.parse().expect("a header value"));
+            let entry = cache.session(&cache.secret.shown(&headers, &names));
+            yes(&entry);
+            entry.watch(&Arc::new(headers))
+        };
+        let many: Vec<_> = (0..100)
+            .map(|other| open(format!("sid=a; other={other}")))
+            .collect();
+        let one = open("sid=b".to_owned());
+        let rate = Some(RequestRate {
+            requests: 20,
+            time: Duration::from_secs(1),
+        });
+        let round = || {
+            loop {
+                let due = cache.due(Duration::ZERO, Duration::ZERO, rate);
+                if !due.is_empty() {
+                    for watched in &due {
+                        yes(&watched.entry);
+                    }
+                    return due;
+                }
+                std::thread::yield_now();
+            }
+        };
+        // A second has twenty questions at most.
+        let of_many =
+            |due: &[Arc<Watched>]| many.iter().any(|watched| Arc::ptr_eq(watched, &due[0]));
+        assert!(of_many(&round()));
+        assert!(Arc::ptr_eq(&round()[0], &one));
+        assert!(of_many(&round()));
     }
 }
