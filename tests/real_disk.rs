@@ -1,5 +1,6 @@
 //! A history on a disk that fills up, is full from the start, or is full while the program is upgraded: what is
-//! taken is kept, what is refused was seen by nobody, and when there is room again all goes on by itself.
+//! taken is kept, what is refused was seen by nobody, and when there is room again all goes on by itself. A recording
+//! ends there with a whole record.
 //!
 //! A limit on the size of files is a full disk that needs no rights.
 
@@ -11,7 +12,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
@@ -503,4 +504,62 @@ fn an_upgrade_on_a_full_disk_leaves_no_process_that_takes_what_it_does_not_keep(
     drop(next);
     house.restart("unlimited");
     assert_eq!(house.history("log"), taken);
+}
+
+#[test]
+fn a_recording_on_a_disk_that_is_full_is_whole_up_to_there() {
+    let directory = scratch();
+    let console = UnixListener::bind(path(&directory, "vm")).unwrap();
+    let recordings = path(&directory, "recordings");
+    let settings = format!(
+        "[[listener]]\naddress = 'unix:{}'\nprotocol = 'http'\n[admin]\nsocket = '{}'\n\
+         [bridge.recording]\ndirectory = '{recordings}'\n\
+         [[bridge.target]]\ntoken = 'vm'\naddress = 'unix:{}'\n",
+        path(&directory, "door.sock"),
+        path(&directory, "admin.sock"),
+        path(&directory, "vm"),
+    );
+    fs::write(path(&directory, "noren.toml"), settings).unwrap();
+    let program = House::start(&directory, "4096");
+    let house = House { directory, program };
+    house.until_it_serves();
+    let mut client = UnixStream::connect(path(&house.directory, "door.sock")).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(
+        client,
+        "GET /websockify?token=vm HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    .unwrap();
+    let (mut guest, _) = console.accept().unwrap();
+    let mut seen = Vec::new();
+    let mut until_seen = |mark: &[u8]| {
+        let mut piece = [0; 1024];
+        while !seen.ends_with(mark) {
+            let count = client.read(&mut piece).unwrap();
+            assert!(count > 0, "the console goes on without its recording");
+            seen.extend_from_slice(&piece[..count]);
+        }
+    };
+    // The second is only begun on the disk.
+    for sign in *b"ab" {
+        guest.write_all(&[sign; 3000]).unwrap();
+        until_seen(&[sign; 100]);
+    }
+    until("the recording to end", || {
+        house
+            .log()
+            .contains("a recording ends before its console")
+            .then_some(())
+    });
+    drop((client, guest));
+    until("the audit", || house.log().contains("digest").then_some(()));
+    let file = fs::read_dir(&recordings).unwrap().next().unwrap().unwrap();
+    let mut verify = Command::new(env!("CARGO_BIN_EXE_noren"));
+    let verified = run(verify.args(["recordings", "verify"]).arg(file.path())).well();
+    assert!(
+        verified.stdout.contains("as they were written"),
+        "{}",
+        verified.stdout
+    );
 }

@@ -322,8 +322,16 @@ impl Writer {
     }
 
     async fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes).await?;
-        self.file.flush().await?;
+        let written = async {
+            self.file.write_all(bytes).await?;
+            self.file.flush().await
+        };
+        if let Err(error) = written.await {
+            // A part of a record would hide all that comes behind it, the end included, and look as if somebody had
+            // changed the file. If it cannot be taken out either, the file is only cut off.
+            let _ = self.file.set_len(self.written).await;
+            return Err(error);
+        }
         let length = bytes.len() as u64;
         self.written += length;
         self.recorder.room.add(length);
