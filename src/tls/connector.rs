@@ -201,6 +201,14 @@ pub(crate) fn is_protected(connection: &Outgoing) -> bool {
     }
 }
 
+/// Turns on TCP keep-alive: the other end is probed after this silence, so that one that is gone is noticed.
+pub(crate) fn keep_alive(connection: &Outgoing, silence: Duration) {
+    match connection {
+        Outgoing::Left(socket) => socket.keep_alive(silence),
+        Outgoing::Right(stream) => stream.get_ref().0.keep_alive(silence),
+    }
+}
+
 /// Makes dropping the connection send a reset, by which the other end learns that nothing is read any more.
 pub(crate) fn reset_on_drop(connection: &Outgoing) {
     match connection {

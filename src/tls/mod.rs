@@ -26,7 +26,9 @@ pub(crate) use acceptors::Acceptors;
 pub(crate) use acme_challenges::{Challenges, Shown};
 pub(crate) use certificates::LoadedCertificate;
 pub(crate) use client_auth::ClientName;
-pub(crate) use connector::{Connector, DialError, Outgoing, dial, is_protected, reset_on_drop};
+pub(crate) use connector::{
+    Connector, DialError, Outgoing, dial, is_protected, keep_alive, reset_on_drop,
+};
 pub use error::TlsError;
 pub(crate) use handshake::{Accepted, Acceptor, Alpn, HandshakeError, ServerName};
 pub(crate) use names::CertificateNames;

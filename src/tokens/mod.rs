@@ -48,10 +48,14 @@ pub(crate) use token_file::token_file_names;
 
 use crate::config::{Endpoint, RfbAccess, Shared, SharedConsoles};
 use crate::text::Secret;
-use crate::tls::{DialError, Outgoing, dial};
+use crate::tls::{DialError, Outgoing, dial, keep_alive};
 
 use connect_path::connect_through;
 use source::{Rfb, Terms};
+
+/// Silence after which the host of a console is probed. One that has crashed says nothing of its end, and nobody may
+/// type for hours; by then its port may be another guest's.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// The target of a token.
 #[derive(Clone, Debug)]
@@ -97,6 +101,7 @@ impl Target {
     pub(crate) async fn connect(&self, limit: Duration) -> Result<Outgoing, DialError> {
         let permits = |address| self.terms.permits(&self.endpoint, address);
         let connected = dial(&self.endpoint, permits, self.terms.tls.as_ref(), limit).await?;
+        keep_alive(&connected, KEEP_ALIVE);
         match &self.path {
             Some(path) => connect_through(connected, &self.endpoint, path, limit).await,
             None => Ok(connected),
@@ -131,19 +136,31 @@ impl Target {
         (is_meant && self.boundary.is_none()).then_some(shared)
     }
 
-    /// The address that identifies the console, whatever tokens lead to it.
+    /// The address that identifies the console, whatever tokens lead to it. Where a source tells the server as well,
+    /// that is part of it: a cloud gives the port of one server to the next.
     #[must_use]
     pub(crate) fn key(&self) -> Arc<str> {
-        match &self.path {
-            Some(path) => format!("{} {path}", self.endpoint).into(),
-            None => self.endpoint.to_string().into(),
+        let mut key = self.endpoint.to_string();
+        let server = self.server.as_ref().map(|_| self.name.as_str());
+        for (sign, part) in [(" ", self.path.as_deref()), (" of ", server)] {
+            if let Some(part) = part {
+                key = key + sign + part;
+            }
         }
+        key.into()
     }
 
     /// True if the same address is the same console later. A port that a source has named may be another's by then.
     #[must_use]
     pub(crate) fn stays(&self) -> bool {
         self.is_fixed || matches!(self.endpoint, Endpoint::Unix(_))
+    }
+
+    /// True if its [key](Self::key) is that of no other console later, so that what it has shown may be kept for who
+    /// comes then.
+    #[must_use]
+    pub(crate) fn is_identified(&self) -> bool {
+        self.stays() || self.server.is_some()
     }
 }
 

@@ -3,7 +3,6 @@
 //! Independent of how a source stores its tokens.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +16,8 @@ use super::{CloudServer, LinkError, LinksError, ResolveError, Target, Token, nam
 use crate::clock::now_seconds;
 use crate::config::{Bridge, Endpoint};
 use crate::faults::Faults;
+use crate::net::Peer;
+use crate::shares::{Client, Share};
 use crate::telemetry::TokenSourceCounts;
 use crate::text::Secret;
 use crate::tls::TlsError;
@@ -57,6 +58,8 @@ pub(crate) struct TargetRequest {
     once: Option<Once>,
     /// True if the link is view-only.
     view_only: bool,
+    /// The client, whose look-ups at a source in the network are a part of all.
+    client: Client,
 }
 
 impl TargetRequest {
@@ -230,16 +233,17 @@ impl Resolver {
     ///
     /// # Errors
     /// [`LinkError`] gives the reason. Nothing was looked up, so it reveals nothing about existing targets.
-    pub(crate) async fn admit(
-        &self,
-        token: Token,
-        peer: Option<IpAddr>,
-    ) -> Result<TargetRequest, LinkError> {
+    pub(crate) async fn admit(&self, token: Token, peer: Peer) -> Result<TargetRequest, LinkError> {
+        let client = Client {
+            address: peer.counted_as(),
+            session: None,
+        };
         let plain = |token| TargetRequest {
             token,
             target: None,
             once: None,
             view_only: false,
+            client,
         };
         let Some((links, _)) = &self.links else {
             return Ok(plain(token));
@@ -252,7 +256,7 @@ impl Resolver {
             };
         }
         let reader = Arc::clone(links);
-        let read = move || reader.read(&token, peer);
+        let read = move || reader.read(&token, peer.ip());
         let link = self.blocking(read).await.ok_or(LinkError::Slow)??;
         Ok(match link.purpose {
             Purpose::Token(name) => TargetRequest {
@@ -260,12 +264,14 @@ impl Resolver {
                 target: None,
                 once: link.once,
                 view_only: link.view_only,
+                client,
             },
             Purpose::Target(target) => TargetRequest {
                 token: Token::named(&target.to_string()),
                 target: Some(target),
                 once: link.once,
                 view_only: link.view_only,
+                client,
             },
         })
     }
@@ -289,6 +295,15 @@ impl Resolver {
     /// If none knows it and a token file was empty, that file is read again for `bridge.token-retry`, because
     /// Wok truncates a file before it writes it.
     pub(crate) async fn resolve(&self, asked: &TargetRequest) -> Result<Target, ResolveError> {
+        self.resolve_for(asked, asked.client).await
+    }
+
+    /// Does the same for a client, whose part in the look-ups it takes.
+    async fn resolve_for(
+        &self,
+        asked: &TargetRequest,
+        client: Client,
+    ) -> Result<Target, ResolveError> {
         let token = &asked.token;
         let fixed = self.targets.iter();
         let mut is_fixed = false;
@@ -307,7 +322,7 @@ impl Resolver {
             is_fixed = true;
             Found::fixed(target.token.clone(), target.address.clone(), &target.terms)
         } else {
-            self.search(token).await?
+            self.search(token, client).await?
         };
         let boundary = token.names().find_map(|name| self.boundaries.get(name));
         Ok(Target {
@@ -331,7 +346,7 @@ impl Resolver {
     ) -> Result<Target, ResolveError> {
         // The semaphore is never closed.
         let _turn = self.again.acquire().await;
-        self.resolve(asked).await
+        self.resolve_for(asked, Client::default()).await
     }
 
     /// The look-ups of each source in the network.
@@ -351,9 +366,10 @@ impl Resolver {
         Ok(Found::fixed(endpoint.to_string(), endpoint, terms))
     }
 
-    async fn search(&self, token: &Token) -> Result<Found, ResolveError> {
+    async fn search(&self, token: &Token, client: Client) -> Result<Found, ResolveError> {
         let mut search = Search::new(token.clone(), self.largest_file);
         for (index, source) in self.sources.iter().enumerate() {
+            let _turn = self.turn(source, client).await?;
             let found;
             (found, search) = self.query(index, source, search).await?;
             if let Some(endpoint) = found {
@@ -375,6 +391,16 @@ impl Resolver {
             }
         }
         Err(search.into_error())
+    }
+
+    /// Waits for a place among the look-ups of a source in the network, of which one client has half: a slow source and
+    /// somebody with a good token could otherwise keep all others out.
+    async fn turn(&self, source: &Source, client: Client) -> Result<Option<Share>, ResolveError> {
+        let Some(turns) = &source.turns else {
+            return Ok(None);
+        };
+        let turn = turns.take_within(self.limit, client, 1).await;
+        turn.map(Some).map_err(|_| ResolveError::Slow)
     }
 
     /// Searches one source. A problem with it is recorded, and does not hide the next source.

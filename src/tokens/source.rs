@@ -17,8 +17,17 @@ use crate::config::{
     self, Bridge, Endpoint, RfbAccess, Shared, SourceKind, TargetRule, TargetTls, TokenSource,
 };
 use crate::rfb::Login;
+use crate::shares::{Parts, Shares};
 use crate::telemetry::TokenSourceCounts;
 use crate::tls::{Connector, TlsError};
+
+/// Limit on concurrent look-ups at a source in the network, as each of them has its own.
+const AT_ONCE: u64 = 16;
+/// The part of them that one address has; the others of it wait.
+const PARTS: Parts = Parts {
+    address: 50,
+    session: 100,
+};
 
 /// One `[[bridge.tokens]]` table, ready to be searched.
 pub(super) struct Source {
@@ -28,6 +37,8 @@ pub(super) struct Source {
     pub(super) label: String,
     /// Its look-up counters, if it is in the network.
     pub(super) counts: Option<Arc<TokenSourceCounts>>,
+    /// The look-ups in progress, if it is in the network.
+    pub(super) turns: Option<Shares>,
     /// The files of the source, if it has any, from which its tokens can be listed.
     pub(super) files: Option<SourceKind>,
 }
@@ -103,6 +114,7 @@ impl Source {
             SourceKind::Nova(nova) => By::Nova(Arc::new(NovaApi::new(nova.clone())?)),
             SourceKind::Redis(redis) => By::Redis(TokenRedis::new(redis.clone())),
         };
+        let is_in_network = source.kind.is_in_network();
         Ok(Self {
             by,
             terms: Terms::new(
@@ -113,11 +125,9 @@ impl Source {
             .sharing(source.shared.as_ref().unwrap_or(&bridge.shared))
             .speaking(subprotocols),
             label: source.to_string(),
-            counts: source
-                .kind
-                .is_in_network()
-                .then(|| Arc::new(TokenSourceCounts::new(source.to_string()))),
-            files: (!source.kind.is_in_network()).then(|| source.kind.clone()),
+            counts: is_in_network.then(|| Arc::new(TokenSourceCounts::new(source.to_string()))),
+            turns: is_in_network.then(|| Shares::new(AT_ONCE, PARTS)),
+            files: (!is_in_network).then(|| source.kind.clone()),
         })
     }
 }

@@ -3,6 +3,7 @@
 use super::{PATH, console};
 use crate::harness::{
     BINARY, CLOSE, CONTINUATION, Door, FIN, Frame, PING, PONG, TEXT, Wire, binary, masked, pattern,
+    until,
 };
 
 async fn opened(settings: &str) -> (Wire, Wire, Door) {
@@ -324,4 +325,28 @@ async fn a_server_that_stops_says_so_in_the_websocket() {
             .ok(),
         Some(0)
     );
+}
+
+#[tokio::test]
+async fn a_host_that_says_nothing_is_probed_so_that_its_end_is_noticed() {
+    let (console, door) = console("").await;
+    let _client = door.websocket(PATH).await;
+    let host = console.accept_tcp().await;
+    let port = |address: std::net::SocketAddr| format!(":{:04X}", address.port());
+    let (theirs, ours) = (
+        port(host.local_addr().unwrap()),
+        port(host.peer_addr().unwrap()),
+    );
+    // The sixth column is the timer of a socket; 02 is that of the keep-alive (proc_net_tcp of the kernel).
+    until("the timer", || async {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let mut rows = table
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let row = rows
+            .find(|row| row[1].ends_with(&ours) && row[2].ends_with(&theirs))
+            .unwrap();
+        row[5].starts_with("02:").then_some(())
+    })
+    .await;
 }

@@ -239,3 +239,71 @@ async fn a_stop_tells_every_viewer() {
     assert_eq!(wire.rest().await, b"");
     let _ = stopped.await.unwrap();
 }
+
+#[tokio::test]
+async fn what_one_guest_has_said_is_not_kept_for_the_next_at_its_port() {
+    let directory = tempfile::tempdir().unwrap();
+    let kept = directory.path().join("scrollback");
+    let tokens = directory.path().join("tokens");
+    let guest = Backend::tcp().await;
+    fs::write(&tokens, format!("vm: {}\n", guest.address())).unwrap();
+    let door = Door::open(&format!(
+        "[[bridge.tokens]]\nsource = 'file'\npath = '{}'\nshared = {{ linger = '0s', directory = '{}' }}\n",
+        tokens.display(),
+        kept.display()
+    ))
+    .await;
+    let mut viewer = door.websocket("/websockify?token=vm").await;
+    let mut wire = guest.accept().await;
+    wire.send("a secret\r\n").await;
+    output_until(&mut viewer, "a secret\r\n").await;
+    drop(viewer);
+    assert_eq!(wire.rest().await, b"");
+    drop(wire);
+    let mut viewer = door.websocket("/websockify?token=vm").await;
+    guest.accept().await.send("another guest").await;
+    assert_eq!(
+        output_until(&mut viewer, "another guest").await,
+        "another guest"
+    );
+    assert!(!kept.exists(), "nothing was written");
+}
+
+#[tokio::test]
+async fn a_viewer_whose_console_is_recorded_is_recorded_at_one_that_another_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let kept = directory.path().join("recordings");
+    let settings = |target: &str| {
+        format!(
+            "[bridge.recording]\ndirectory = '{}'\nconsoles = ['prod']\nwhen-full = 'close'\n{target}",
+            kept.display()
+        )
+    };
+    let guest = Backend::unix(&directory.path().join("vm"));
+    let one = |token: &str| {
+        format!(
+            "{}shared = {{ typing = 'all', linger = '0s' }}\n",
+            guest.target(token)
+        )
+    };
+    let door = Door::open(&settings(&format!("{}{}", one("other"), one("prod")))).await;
+    let mut other = door.websocket("/websockify?token=other").await;
+    let mut wire = guest.accept().await;
+    keys(&mut other, "a").await;
+    assert_eq!(wire.take(1).await, b"a");
+    // Where it cannot be recorded, it is not opened by the name that has to be.
+    fs::write(&kept, "no directory").unwrap();
+    let handshake = Door::handshake("/websockify?token=prod", "");
+    let refused = door.tls().await.ask(&handshake).await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    fs::remove_file(&kept).unwrap();
+    let mut prod = door.websocket("/websockify?token=prod").await;
+    keys(&mut prod, "b").await;
+    assert_eq!(wire.take(1).await, b"b");
+    drop((other, prod));
+    assert_eq!(wire.rest().await, b"");
+    let records = until("the recording to end", || async { records(&kept) }).await;
+    let input = records.iter().filter(|(kind, _)| *kind == Kind::Input);
+    let input: Vec<_> = input.flat_map(|(_, data)| data.clone()).collect();
+    assert_eq!(input, b"b");
+}

@@ -1,7 +1,7 @@
 //! The viewers of a console: for those on it, for the operator, and in the log.
 
 use super::{Serial, closed, keys, output_until};
-use crate::harness::{Backend, Door, until};
+use crate::harness::{Backend, Door, Http2, until, within};
 
 /// The admin socket's answer to a request.
 async fn admin(socket: &std::path::Path, request: &str) -> crate::harness::Answer {
@@ -185,4 +185,77 @@ async fn the_operator_sees_consoles_hands_the_keyboard_over_and_closes_them() {
         (status().await["consoles"].as_array().unwrap().is_empty()).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn lines_about_viewers_do_not_pile_up_behind_a_sequence_that_the_guest_does_not_end() {
+    let serial = Serial::open("announce = true", "").await;
+    let mut first = serial.view().await;
+    let mut guest = serial.guest.accept().await;
+    output_until(&mut first, "viewer 1 types]\r\n").await;
+    guest.send("a\x1b[3").await;
+    output_until(&mut first, "a\x1b[3").await;
+    for _ in 0..60 {
+        drop(serial.view().await);
+    }
+    serial.has_viewers(1).await;
+    guest.send("1mb").await;
+    let told = output_until(&mut first, "61 has left; 1 viewer, viewer 1 types]\r\n").await;
+    assert!(told.starts_with("1mb\r\n"), "{told:?}");
+    // Of 120 lines with more than 7,000 bytes.
+    assert!(told.len() < 3000, "{} bytes", told.len());
+}
+
+#[tokio::test]
+async fn a_keyboard_that_is_passed_around_is_told_at_a_pace() {
+    let serial = Serial::open("typing = 'one'", "").await;
+    let mut viewer = serial.view_as("&viewer=me").await;
+    let guest = serial.guest.accept().await;
+    let mut events = serial.door.tls().await;
+    let begun = std::time::Instant::now();
+    let request = Door::get("/websockify?token=vm", "Accept: text/event-stream\r\n");
+    events.send(request).await;
+    events.head().await;
+    let mut pages = serial.door.tls().await;
+    for _ in 0..100 {
+        for keyboard in ["give", "take"] {
+            let answer = pages
+                .ask(&format!(
+                    "POST /websockify?token=vm&viewer=me&keyboard={keyboard} HTTP/1.1\r\nHost: door.example\r\n\
+                     Content-Length: 0\r\n\r\n"
+                ))
+                .await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+    }
+    drop(guest);
+    output_until(&mut viewer, "for it]\r\n").await;
+    let mut count = 0;
+    loop {
+        let event = String::from_utf8(events.input.chunk().await).unwrap();
+        count += 1;
+        if event.contains("\"connected\":false") {
+            break;
+        }
+    }
+    let most = begun.elapsed().as_millis() / 100 + 2;
+    assert!(count <= most, "{count} events, and {most} at most");
+}
+
+#[tokio::test]
+async fn a_stream_of_presence_inside_of_http2_is_a_connection_of_its_address() {
+    let serial = Serial::open("", "[limits]\nconnections-per-address = 3\n").await;
+    let mut http2 = Http2::open(&serial.door).await;
+    let _viewer = http2.websocket("/websockify?token=vm").await;
+    let _guest = serial.guest.accept().await;
+    let request = || {
+        let mut request = Http2::get("/websockify?token=vm");
+        let accept = http::HeaderValue::from_static("text/event-stream");
+        request.headers_mut().insert(http::header::ACCEPT, accept);
+        request
+    };
+    let (first, _) = http2.begin(request(), true).await;
+    let first = within("an answer", first).await.unwrap();
+    assert_eq!(first.status(), 200);
+    assert_eq!(http2.status(request()).await, Some(429));
 }

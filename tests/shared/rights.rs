@@ -27,14 +27,7 @@ async fn whoever_may_only_look_never_has_the_keyboard() {
     let mut looking = door.websocket("/websockify?token=look").await;
     let mut wire = guest.accept().await;
     let mut typing = door.websocket("/websockify?token=vm").await;
-    keys(&mut looking, "NO").await;
-    looking
-        .send(crate::harness::masked(
-            crate::harness::FIN | crate::harness::PING,
-            b"",
-        ))
-        .await;
-    while looking.frame().await.opcode != crate::harness::PONG {}
+    says_nothing(&mut looking).await;
     keys(&mut typing, "yes").await;
     assert_eq!(wire.take(3).await, b"yes");
     wire.send("#").await;
@@ -159,4 +152,60 @@ async fn a_console_that_one_has_alone_is_not_shared_until_that_one_leaves() {
         (door.tls().await.ask(&handshake).await.status == 101).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn whoever_may_only_look_by_one_source_has_no_keyboard_because_another_shares_the_console() {
+    let directory = tempfile::tempdir().unwrap();
+    let guest = Backend::unix(&directory.path().join("vm"));
+    let tokens = directory.path().join("tokens");
+    let address = guest.address().replace("unix:", "unix_socket:");
+    fs::write(&tokens, format!("look: {address}\n")).unwrap();
+    let looking_only = format!(
+        "[[bridge.tokens]]\nsource = 'file'\npath = '{}'\nrfb = {{ ports = ['5900-5999'], view-only = true }}\n",
+        tokens.display()
+    );
+    let target = guest.target("vm");
+    let shared = format!("{target}shared = {{ typing = 'all', linger = '0s' }}\n");
+    let door = Door::open(&format!("{looking_only}{shared}")).await;
+    let alone = Door::handshake("/websockify?token=look", "");
+    assert_eq!(door.tls().await.ask(&alone).await.status, 403);
+    let mut typing = door.websocket("/websockify?token=vm").await;
+    let mut wire = guest.accept().await;
+    let mut looking = door.websocket("/websockify?token=look").await;
+    says_nothing(&mut looking).await;
+    // What the file has said of the console while it was opened holds for as long as it is open.
+    let viewers =
+        format!("{target}shared = {{ typing = 'all', view-only = true, linger = '0s' }}\n");
+    let plain = format!("{}{looking_only}{target}", door.base);
+    let reload = |text: &str| {
+        let config = Config::parse(text, "other.toml").unwrap();
+        door.handle.reload(config).unwrap();
+    };
+    reload(&plain);
+    let mut looking_still = door.websocket("/websockify?token=look").await;
+    says_nothing(&mut looking_still).await;
+    keys(&mut typing, "yes").await;
+    assert_eq!(wire.take(3).await, b"yes");
+    drop((typing, looking, looking_still));
+    assert_eq!(wire.rest().await, b"");
+
+    reload(&format!("{}{viewers}", door.base));
+    let mut first = door.websocket("/websockify?token=vm").await;
+    let mut wire = guest.accept().await;
+    reload(&format!("{}{target}", door.base));
+    let mut second = door.websocket("/websockify?token=vm").await;
+    for viewer in [&mut first, &mut second] {
+        says_nothing(viewer).await;
+    }
+    drop((first, second));
+    assert_eq!(wire.rest().await, b"");
+}
+
+/// Types, and waits until the door has read it.
+async fn says_nothing(viewer: &mut crate::harness::Wire) {
+    use crate::harness::{FIN, PING, PONG, masked};
+    keys(viewer, "NO").await;
+    viewer.send(masked(FIN | PING, b"")).await;
+    while viewer.frame().await.opcode != PONG {}
 }

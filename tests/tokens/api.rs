@@ -27,8 +27,13 @@ impl Cloud {
     }
 
     async fn door(&self) -> Door {
+        self.door_with("").await
+    }
+
+    /// A door with these settings of the bridge.
+    async fn door_with(&self, bridge: &str) -> Door {
         let settings = format!(
-            "[[bridge.tokens]]\nsource = 'http'\nurl = 'http://{}/{{token}}'\nallow = ['127.0.0.1:*']\n\
+            "{bridge}[[bridge.tokens]]\nsource = 'http'\nurl = 'http://{}/{{token}}'\nallow = ['127.0.0.1:*']\n\
              headers = {{ X-Version = '2.31' }}\nsecret-headers = {{ X-Key = '{}' }}\n\
              answer = {{ host = '/console/host', port = '/console/port', path = '/console/path', \
              expires = '/until' }}\n",
@@ -44,6 +49,12 @@ impl Cloud {
         client
             .send(Door::handshake("/websockify?token=vm", ""))
             .await;
+        self.answer(key, more).await;
+        client
+    }
+
+    /// Answers the next question in the place of the API.
+    async fn answer(&self, key: &str, more: &str) {
         let mut api = self.api.accept().await;
         let head = api.head().await;
         assert_eq!(
@@ -58,7 +69,6 @@ impl Cloud {
             "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"
         ))
         .await;
-        client
     }
 }
 
@@ -128,4 +138,53 @@ async fn a_console_ends_with_the_token_that_has_an_end() {
         (frame.opcode, &frame.payload[..2]),
         (CLOSE, &4404_u16.to_be_bytes()[..])
     );
+}
+
+#[tokio::test]
+async fn a_console_ends_when_its_token_leads_elsewhere_on_the_same_host() {
+    let cloud = Cloud::new().await;
+    cloud.key("soup");
+    let door = cloud.door_with("[bridge]\nrecheck-tokens = '20ms'\n").await;
+    let path = |path: &str| format!(",\"path\":\"{path}\"}}");
+    let mut client = cloud.ask(&door, "soup", &path("a/b?c")).await;
+    let mut console = cloud.console.accept().await;
+    assert_eq!(console.take(CONNECT.len()).await, CONNECT);
+    console.send("HTTP/1.1 200 OK\r\n\r\nhello").await;
+    assert_eq!(client.answer().await.status, 101);
+    assert_eq!(client.frame().await.payload, b"hello");
+    for more in [path("a/b?c"), path("other")] {
+        cloud.answer("soup", &more).await;
+    }
+    assert_eq!(client.close_code().await, 4404);
+}
+
+#[tokio::test]
+async fn one_address_has_half_of_the_look_ups_of_a_source_that_is_slow() {
+    let api = Backend::tcp().await;
+    let settings = format!(
+        "[server]\nhosts = ['door.example']\n[[bridge.tokens]]\nsource = 'http'\nurl = 'http://{}/{{token}}'\n\
+         allow = ['127.0.0.1:*']\ntimeout = '20s'\n",
+        api.address()
+    );
+    let door = Door::open(&settings).await;
+    let ask = |wire: Wire| async {
+        let mut wire = wire;
+        wire.send(Door::handshake("/websockify?token=vm", "")).await;
+        wire
+    };
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        clients.push(ask(door.plain().await).await);
+    }
+    let mut asked = Vec::new();
+    for _ in 0..8 {
+        asked.push(api.accept().await);
+    }
+    api.has_nobody().await;
+    clients.push(ask(door.plain_from("127.0.0.2").await).await);
+    asked.push(api.accept().await);
+    // Those that wait come when others have their answer.
+    let unknown = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+    asked[0].send(unknown).await;
+    api.accept().await.head().await;
 }

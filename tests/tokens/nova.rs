@@ -451,3 +451,69 @@ async fn displays_are_logged_in_at_and_serial_lines_pass_by_their_ports() {
         .await;
     assert_eq!(knock(&door, TOKEN).await.status, 403);
 }
+
+#[tokio::test]
+async fn the_port_of_one_server_is_not_shared_with_the_next_that_gets_it() {
+    let stack = Stack::new().await;
+    let kept = stack.directory.path().join("scrollback");
+    let keys = format!(
+        "shared = {{ linger = '0s', directory = '{}' }}",
+        kept.display()
+    );
+    let door = stack.door("", &keys).await;
+    let path = |token: &str| format!("/websockify?token={token}");
+    // A host that has crashed says nothing, and the connection to its guest stays.
+    let (mut first, mut wire) = stack.open(&door, &path(TOKEN), "").await;
+    let (host, port) = stack.console.address().split_once(':').unwrap();
+    let body = format!(
+        r#"{{"console": {{"instance_uuid": "another", "host": "{host}", "port": {port},
+            "internal_access_path": null}}}}"#
+    );
+    stack.answer(&format!("os-console-auth-tokens/{OTHER}"), 200, &body);
+    let (second, mut other) = stack.open(&door, &path(OTHER), "").await;
+    first.send(crate::harness::binary(b"mine")).await;
+    assert_eq!(wire.take(4).await, b"mine");
+    drop(second);
+    assert_eq!(other.rest().await, b"");
+    // Whose it is is known, so it may be kept for its own visitors.
+    drop(first);
+    assert_eq!(wire.rest().await, b"");
+    crate::harness::until("both to be on disk", || async {
+        let files: Vec<_> = fs::read_dir(&kept).ok()?.flatten().collect();
+        let says_hello =
+            |file: &fs::DirEntry| fs::read(file.path()).is_ok_and(|text| text == b"hello");
+        (files.len() == 2 && files.iter().all(says_hello)).then_some(())
+    })
+    .await;
+    let mut client = door.tls().await;
+    client.send(Door::handshake(&path(TOKEN), "")).await;
+    let _wire = stack.console.accept().await;
+    assert_eq!(client.answer().await.status, 101);
+    let earlier = client.frame().await.payload;
+    assert!(earlier.starts_with(b"hello"), "{earlier:?}");
+}
+
+#[tokio::test]
+async fn clients_that_leave_do_not_have_logins_tried_again_and_again() {
+    let silent = Backend::tcp().await;
+    let stack = Stack::new().await;
+    let slow = format!("http://{}", silent.address());
+    let settings = stack
+        .settings("", "timeout = '20s'")
+        .replace(&format!("http://{}", stack.address), &slow);
+    let door = Door::open(&settings).await;
+    let begun = std::time::Instant::now();
+    let mut logins = 0;
+    while begun.elapsed().as_millis() < 2500 {
+        let mut client = door.tls().await;
+        let path = format!("/websockify?token={TOKEN}");
+        client.send(Door::handshake(&path, "")).await;
+        let mut login = silent.accept().await;
+        login.head().await;
+        logins += 1;
+        drop(client);
+        assert!(!login.rest().await.is_empty());
+    }
+    let most = begun.elapsed().as_secs() + 1;
+    assert!(logins <= most, "{logins} logins, and {most} at most");
+}

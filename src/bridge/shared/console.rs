@@ -26,6 +26,9 @@ use crate::telemetry::ViewerState;
 /// Limit on keys that wait for the guest. A viewer that sends more has to wait.
 pub(super) const INPUT: usize = 64 * 1024;
 
+/// Lines of Noren that wait for the end of a control sequence.
+const LINES: usize = 2048;
+
 /// A shared console.
 pub(super) struct Console {
     pub(super) id: u64,
@@ -333,6 +336,10 @@ impl Console {
 
     /// Writes a line into the terminal of every viewer, and into the scrollback.
     pub(super) fn write(&self, state: &mut State, text: &str) {
+        if state.lines.len() > LINES {
+            // The guest does not finish what it has begun, and the latest line says how it is now.
+            state.lines.clear();
+        }
         state.lines.extend(presence::line(text));
         state.write_lines(&self.settings);
     }

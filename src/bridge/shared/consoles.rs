@@ -171,6 +171,20 @@ impl Consoles {
         places.open.contains_key(key) || places.elsewhere.contains(key)
     }
 
+    /// The settings of a console that is open, here or in a process that this one has replaced, where they are not
+    /// known.
+    #[must_use]
+    pub(crate) fn settings(&self, key: &str) -> Option<Arc<Shared>> {
+        let places = self.places();
+        if let Some(phase) = places.open.get(key)
+            && let Phase::Open(console) = &*phase.borrow()
+        {
+            return Some(Arc::clone(&console.settings));
+        }
+        let is_there = places.open.contains_key(key) || places.elsewhere.contains(key);
+        is_there.then(Arc::default)
+    }
+
     /// True if no console is open at all.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {

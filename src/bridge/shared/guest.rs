@@ -1,7 +1,7 @@
 //! The guest's end of a shared console: one task with the only connection. It always reads, whatever viewers do. When
 //! the guest closes the connection, viewers may stay for a while, and the task reconnects.
 
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -14,7 +14,6 @@ use tracing::{debug, info};
 
 use super::console::Console;
 use crate::bridge::outcome::Ended;
-use crate::bridge::recorder::Tap;
 use crate::bridge::scratch::{self, Backlog, READ};
 use crate::shutdown::Shutdown;
 use crate::tls::{DialError, Outgoing};
@@ -86,20 +85,21 @@ impl Guest {
         let mut stopping = pin!(stop.tunnels_requested());
         let mut retiring = pin!(stop.requested());
         let mut is_retiring = false;
-        let must_close = console.recording().as_ref().map(Tap::must_close);
-        let mut unrecorded = pin!(async {
-            match must_close {
-                Some(must_close) => must_close.await,
-                None => pending().await,
-            }
-        });
+        let mut unrecorded = None;
         let mut clock = pin!(sleep(NEVER));
         poll_fn(|cx| {
             console.guest.register(cx.waker());
             if stopping.as_mut().poll(cx).is_ready() {
                 console.end(Ended::Closed);
             }
-            if console.ended().is_none() && unrecorded.as_mut().poll(cx).is_ready() {
+            if unrecorded.is_none() {
+                let recording = console.recording();
+                unrecorded = recording.map(|tap| Box::pin(tap.must_close()));
+            }
+            let must_close = unrecorded
+                .as_mut()
+                .map(|must_close| must_close.as_mut().poll(cx));
+            if console.ended().is_none() && must_close.is_some_and(|must| must.is_ready()) {
                 console.end(Ended::NotRecorded);
             }
             is_retiring = is_retiring || retiring.as_mut().poll(cx).is_ready();

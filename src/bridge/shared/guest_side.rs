@@ -107,6 +107,18 @@ impl Console {
         self.state().tap.clone()
     }
 
+    /// Records the console from here on, unless it is recorded meanwhile.
+    pub(super) fn record(&self, tap: Tap) {
+        let mut state = self.state();
+        if state.tap.is_some() {
+            tap.end("another recording of the same console has begun");
+        } else {
+            state.tap = Some(tap);
+        }
+        drop(state);
+        self.guest.wake();
+    }
+
     /// Releases the recording and the scrollback file, which end when nothing holds them.
     pub(super) fn release(&self) {
         let mut state = self.state();

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::console::{Console, Joined};
 use crate::bridge::outcome::Cut;
+use crate::bridge::recorder::Tap;
 use crate::telemetry::ViewerState;
 
 /// One viewer. Dropping it leaves the console.
@@ -44,6 +45,16 @@ impl Viewer {
     /// The end of the viewer, also if its client does not read.
     pub(in crate::bridge) fn cut(&self) -> Cut {
         self.cut.clone()
+    }
+
+    /// True if the console is recorded.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.console.recording().is_some()
+    }
+
+    /// Records the console from here on.
+    pub(crate) fn record(&self, tap: Tap) {
+        self.console.record(tap);
     }
 
     /// Sets the number of its tunnel, which operators use.

@@ -219,7 +219,7 @@ impl Console {
         let visitor = self.visitor(exchange).await?;
         let token = self.token(exchange)?;
         let place = self.limit.hold(context).await?;
-        let asked = match self.targets.admit(token, context.peer.ip()).await {
+        let asked = match self.targets.admit(token, context.peer).await {
             Ok(asked) => asked,
             Err(error) => {
                 if !matches!(error, LinkError::Unsigned | LinkError::Invalid(_)) {
@@ -331,6 +331,10 @@ impl Console {
             return Err(not_admitted(&LinkError::Used));
         }
         if let (Question::Events, Some(view)) = (question, &view) {
+            // It lasts as long as a console, and its token is looked at as often.
+            let slot = self
+                .permits
+                .take(exchange.request.version(), exchange.context)?;
             let times = self.times(&target);
             let watch = || {
                 let targets = Arc::clone(&self.targets);
@@ -339,6 +343,7 @@ impl Console {
             let rights = Rights {
                 lease,
                 revocation: times.are_any().then(watch),
+                _slot: slot,
             };
             let interval = self.settings.heartbeat.unwrap_or(HEARTBEAT);
             return Ok(presence_stream(
@@ -405,7 +410,7 @@ impl Console {
 /// The target of a token as it is now, for the watch of its token.
 fn seen(target: &Target) -> token_watch::Seen {
     token_watch::Seen {
-        target: target.endpoint.clone(),
+        key: target.key(),
         view_only: target.view_only,
         server: target.server.clone(),
     }

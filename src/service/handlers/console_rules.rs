@@ -34,13 +34,16 @@ impl Rules {
         let names: Vec<_> = name.into_iter().chain(head.user.as_deref()).collect();
         let groups: &[Box<str>] = identity.map_or(&[], |identity| &*identity.groups);
         let is_viewer = |view: &ViewRules| target.view_only || view.is_viewer(&names, groups);
+        let elsewhere = target.access_elsewhere();
+        let is_held_elsewhere = elsewhere.is_some_and(|access| is_viewer(&access.view));
         if let Some(settings) = consoles.settings(target) {
-            let view_only = is_viewer(&settings.view);
+            // The rules of `shared` take the place of those of `rfb` where there are some, and where that is what the
+            // target says: one that is shared only because it is open has said nothing of the kind.
+            let has_own = target.shared().is_some() && settings.view != ViewRules::default();
+            let view_only = is_viewer(&settings.view) || (is_held_elsewhere && !has_own);
             return Ok(Self::Shared(settings, view_only));
         }
         let Some(rfb) = target.rfb() else {
-            let elsewhere = target.access_elsewhere();
-            let is_held_elsewhere = elsewhere.is_some_and(|access| is_viewer(&access.view));
             return if target.view_only || is_held_elsewhere {
                 let reason =
                     "this link or token is for looking only, which this console is not set up for";

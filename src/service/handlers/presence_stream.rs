@@ -10,17 +10,24 @@ use http::Response;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::bridge::{ConsoleView, Revocation};
 use crate::http::{Body, BoxError, Lease};
+use crate::net::Slot;
 use crate::push::set_headers;
 use crate::shutdown::Shutdown;
+
+/// Shortest time between two events: viewers who come and go, or pass the keyboard around, as fast as they can, would
+/// have all viewers told to all pages each time.
+const PACE: Duration = Duration::from_millis(100);
 
 /// The rights that a stream needs as long as it lasts.
 pub(super) struct Rights {
     pub(super) lease: Option<Lease>,
     pub(super) revocation: Option<Revocation>,
+    /// The permit of a connection, if it has one of its own.
+    pub(super) _slot: Option<Slot>,
 }
 
 /// The body of a stream.
@@ -65,6 +72,7 @@ async fn feed(
         if sender.send(event.into()).await.is_err() {
             return;
         }
+        sleep(PACE).await;
         while timeout(interval, changes.changed()).await.is_err() {
             if sender.send(Bytes::from_static(b":\n\n")).await.is_err() {
                 return;

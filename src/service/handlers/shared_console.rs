@@ -105,10 +105,10 @@ impl SharedConsoles {
         if let Some(shared) = target.shared() {
             return Some(Arc::clone(shared));
         }
-        if self.consoles.is_empty() || target.rfb().is_some() || !self.consoles.has(&target.key()) {
+        if self.consoles.is_empty() || target.rfb().is_some() {
             return None;
         }
-        Some(Arc::default())
+        self.consoles.settings(&target.key())
     }
 
     /// The viewers of a target, if it is open.
@@ -140,8 +140,9 @@ impl SharedConsoles {
             });
             redial
         });
-        let (recorder, tasks, target) =
-            (self.recorder.clone(), self.shutdown.clone(), target.clone());
+        let (recorder, tasks) = (self.recorder.clone(), self.shutdown.clone());
+        let (found, begin) = (target, header.clone());
+        let target = target.clone();
         let wanted = Wanted {
             key: Arc::clone(&key),
             target: target.to_string(),
@@ -151,10 +152,13 @@ impl SharedConsoles {
         let opening = async move {
             let connection = connect(&target, limit).await?;
             let tap = record(recorder.as_ref(), &target, header, &tasks).await?;
-            let open = move || Store::open(&settings, &key, &tasks);
+            // What one guest has said is not for the next that has its port.
+            let is_kept = target.is_identified();
+            let open = move || is_kept.then(|| Store::open(&settings, &key, &tasks));
             let (store, earlier) = tokio::task::spawn_blocking(open)
                 .await
                 .ok()
+                .flatten()
                 .flatten()
                 .unzip();
             let extras = Extras {
@@ -164,9 +168,17 @@ impl SharedConsoles {
             };
             Ok::<_, Refusal>(Connected { connection, extras })
         };
-        self.consoles
-            .join(wanted, newcomer, opening, &self.shutdown)
-            .await
+        let joining = self
+            .consoles
+            .join(wanted, newcomer, opening, &self.shutdown);
+        let viewer = joining.await?;
+        // Whoever opened it may have had a name for it that is not recorded.
+        if !viewer.is_recorded()
+            && let Some(tap) = record(self.recorder.as_ref(), found, begin, &self.shutdown).await?
+        {
+            viewer.record(tap);
+        }
+        Ok(viewer)
     }
 
     /// Answers a question about viewers, other than one for events.

@@ -9,7 +9,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::bridge::Revocation;
 use crate::clock::unix_time;
-use crate::config::Endpoint;
 use crate::shutdown::Shutdown;
 use crate::tokens::{CloudServer, ResolveError, Resolver, TargetRequest};
 
@@ -32,8 +31,8 @@ impl Times {
 /// The target of the token when the tunnel was opened.
 #[derive(Debug)]
 pub(super) struct Seen {
-    /// Its address.
-    pub(super) target: Endpoint,
+    /// The address and what else identifies it.
+    pub(super) key: Arc<str>,
     /// True if it was for looking only.
     pub(super) view_only: bool,
     /// The server of a cloud that it belongs to.
@@ -84,7 +83,7 @@ async fn expired(end: Option<u64>) {
 /// time; or if the console may outlive its token.
 async fn is_still(targets: &Resolver, asked: &TargetRequest, seen: &Seen) -> bool {
     match targets.resolve_again(asked).await {
-        Ok(now) => now.endpoint == seen.target && (seen.view_only || !now.view_only),
+        Ok(now) => now.key() == seen.key && (seen.view_only || !now.view_only),
         Err(ResolveError::Unknown) => match &seen.server {
             Some(server) => server.holds_consoles().await,
             None => false,

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use time::{Date, Month, PrimitiveDateTime, Time};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use super::catalog::{self, Service};
 use crate::config::{Domain, NovaLogin, NovaSource, SecretPlace, ServiceUrl};
@@ -24,6 +25,8 @@ use crate::tokens::service_client::{Reply, ServiceClient};
 /// Pause before a refused login is repeated with the same secret: Keystone may lock the user out after several
 /// failures, and each browser that connects would cause one.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
+/// Pause after a login whose client left before the result was known: it may have been refused, too.
+const UNKNOWN_FOR: Duration = Duration::from_secs(1);
 /// Upper bound on the time before its end at which a login is renewed.
 const EARLY: Duration = Duration::from_secs(60);
 /// Lifetime of a login whose times cannot be read; Keystone's default is an hour.
@@ -37,6 +40,8 @@ pub(super) struct Keystone {
     turn: Semaphore,
     session: Mutex<Option<Arc<Session>>>,
     refusal: Mutex<Option<Refused>>,
+    /// Start of a login without a result.
+    begun: Mutex<Option<Instant>>,
 }
 
 /// A login.
@@ -73,6 +78,7 @@ impl Keystone {
             turn: Semaphore::new(1),
             session: Mutex::default(),
             refusal: Mutex::default(),
+            begun: Mutex::default(),
         }
     }
 
@@ -93,8 +99,14 @@ impl Keystone {
         if let Some(reason) = self.is_still_refused(&secret) {
             return Err(reason);
         }
+        let begun = *lock(&self.begun);
+        if let Some(begun) = begun {
+            sleep(UNKNOWN_FOR.saturating_sub(begun.elapsed())).await;
+        }
+        *lock(&self.begun) = Some(Instant::now());
         let url = &self.settings.auth_url;
         let session = self.log_in(&secret).await;
+        *lock(&self.begun) = None;
         let session = session.map_err(|reason| format!("Keystone at {url}: {reason}"))?;
         let session = Arc::new(session);
         *lock(&self.session) = Some(Arc::clone(&session));

@@ -88,8 +88,7 @@ impl Console {
     ) -> Option<Value> {
         // As a browser sends it, so that it means here what it will mean there.
         let token = Token::from_query(Some(&format!("token={}", encoded(&name)))).ok()?;
-        let peer = context.peer.ip();
-        let asked = self.targets.admit(token, peer).await.ok()?;
+        let asked = self.targets.admit(token, context.peer).await.ok()?;
         if self.wok_page.channel_of(asked.token()).is_some() {
             return None;
         }
