@@ -483,6 +483,8 @@ fn compression_and_retries_have_their_place_where_nginx_has_them() {
          server { listen 80;
            location / { proxy_pass http://web; }
            location /off/ { gzip off; proxy_next_upstream off; proxy_pass http://web; }
+           location /once/ { gzip off; proxy_next_upstream_tries 1; proxy_pass http://web; }
+           location /status/ { gzip off; proxy_next_upstream http_502; proxy_pass http://web; }
            location /br/ { gzip off; brotli on; brotli_types image/svg+xml; proxy_pass http://h:1; }
            location /all/ { gzip_types *; proxy_next_upstream error http_500 non_idempotent; proxy_pass http://web; }
            location /static/ { gzip_static on; root /srv; } }",
@@ -494,6 +496,8 @@ fn compression_and_retries_have_their_place_where_nginx_has_them() {
             true,
         ),
         ("/off", &[], false),
+        ("/once", &[], false),
+        ("/status", &[], false),
         ("/br", &["text/html", "image/svg+xml"], false),
     ] {
         let app = config.apps.iter().find(|app| app.path.as_str() == path);
@@ -518,6 +522,7 @@ fn compression_and_retries_have_their_place_where_nginx_has_them() {
         "gzip_min_length",
         "gzip_static",
         "brotli",
+        "proxy_next_upstream_tries",
     ] {
         assert!(!left.contains(carried), "{carried}: {made}");
     }

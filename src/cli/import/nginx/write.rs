@@ -303,7 +303,8 @@ impl<'a> Writer<'a> {
         self.draft.add("app", &keys);
     }
 
-    /// `proxy_next_upstream`, which is `error timeout` where nothing else is written.
+    /// `proxy_next_upstream`, which is `error timeout` where nothing else is written, and means nothing where one try
+    /// is all.
     fn retries(&mut self, app: &App<'a>) -> Option<(&'static str, String)> {
         let found = app.scope.nearest("proxy_next_upstream");
         if let Some(one) = found {
@@ -317,8 +318,15 @@ impl<'a> Writer<'a> {
                 );
             }
         }
-        let is_off = found.is_some_and(|one| one.has("off"));
-        (!is_off).then(|| ("retry-elsewhere", "true".to_owned()))
+        let tries = app.scope.nearest("proxy_next_upstream_tries");
+        let is_only = tries.is_some_and(|tries| tries.argument(0) == "1");
+        if let Some(tries) = tries.filter(|_| is_only) {
+            self.report.carry(tries);
+        }
+        let is_for_faults =
+            |one: &Directive| !one.has("off") && (one.has("error") || one.has("timeout"));
+        let is_on = !is_only && found.is_none_or(is_for_faults);
+        is_on.then(|| ("retry-elsewhere", "true".to_owned()))
     }
 
     /// The `tls` of an app with TLS.
