@@ -142,9 +142,10 @@ impl Target {
     pub(crate) fn key(&self) -> Arc<str> {
         let mut key = self.endpoint.to_string();
         let server = self.server.as_ref().map(|_| self.name.as_str());
-        for (sign, part) in [(" ", self.path.as_deref()), (" of ", server)] {
+        for (sign, part) in [("path", self.path.as_deref()), ("server", server)] {
             if let Some(part) = part {
-                key = key + sign + part;
+                // No part has a control character, so no two keys are the same by chance.
+                key = format!("{key}\t{sign} {part}");
             }
         }
         key.into()
