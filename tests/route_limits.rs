@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::harness::{Backend, Door, Http2, Wire, until};
+use crate::harness::{Backend, Door, FIN, Http2, TEXT, Wire, masked, until};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
 
@@ -165,5 +165,46 @@ async fn an_app_and_files_of_one_zone_count_together() {
     for path in ["/", "/static/a"] {
         assert_eq!(refused(&door, path).await.0, 429, "{path}");
     }
+    app.has_nobody().await;
+}
+
+#[tokio::test]
+async fn messages_of_pages_count_as_requests_to_their_app() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&format!(
+        "{}request-rate = '1/h'\nrequest-burst = 1\n\
+         [[channel]]\nname = 'chat'\npublish = ['app']\nreceive = '/say'\n",
+        app.app()
+    ))
+    .await;
+    let lines = "Content-Type: text/plain\r\nContent-Length: 0\r\n";
+    let request = Door::get("/events/chat", lines).replacen("GET", "POST", 1);
+    let mut client = door.tls().await;
+    client.send(&request).await;
+    let mut worker = app.accept().await;
+    worker.head().await;
+    worker.send(OK).await;
+    assert_eq!(client.answer().await.status, 200);
+    let mut socket = door.websocket("/events/chat").await;
+    let mut says = async |number: u32| {
+        let message = format!("{{\"channel\":\"chat\",\"data\":\"hi\",\"ref\":{number}}}");
+        socket.send(masked(FIN | TEXT, message.as_bytes())).await;
+        loop {
+            let text = String::from_utf8(socket.frame().await.payload).unwrap();
+            if text.contains("\"ref\"") {
+                return text;
+            }
+        }
+    };
+    let serve = async {
+        let mut worker = app.accept().await;
+        worker.head().await;
+        worker.send(OK).await;
+    };
+    let (told, ()) = tokio::join!(says(1), serve);
+    assert!(told.contains("\"sent\""), "{told}");
+    let told = says(2).await;
+    assert!(told.contains("429"), "{told}");
+    assert_eq!(client.ask(&request).await.status, 429);
     app.has_nobody().await;
 }

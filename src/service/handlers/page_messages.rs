@@ -8,6 +8,7 @@ use std::sync::Arc;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use tokio::time::sleep;
 use tracing::warn;
 
 use crate::config::{ChannelName, Publisher};
@@ -15,9 +16,11 @@ use crate::http::{
     Body, Context, Head, Lease, Refusal, drop_method_overrides, drop_own_headers, full,
 };
 use crate::hub::{Draft, Hub, Kind, Parameters, PublishError, PublisherId};
+use crate::net::AddressPermit;
 use crate::proxy::Forward;
 use crate::push::unpublished;
 use crate::push::{Outcome, Receiver};
+use crate::router::Route;
 use crate::service::app_requests::{AppRequests, collect};
 use crate::service::channel_auth::Permit;
 use crate::service::exchange::Asking;
@@ -25,6 +28,7 @@ use crate::service::handlers::publications::{draft, own_id, publish_whole};
 use crate::service::headers::ResponseHeaders;
 use crate::service::page_message::{EVENT, ID, KEY, PageMessage, set_message_type};
 use crate::service::route_auth::Entrances;
+use crate::service::route_limits::RouteLimits;
 use crate::service::shared::Shared;
 
 /// Header with the channel that an app's response is published on.
@@ -37,6 +41,7 @@ pub(super) struct PageMessages {
     apps: Arc<AppRequests>,
     entrances: Arc<Entrances>,
     headers: Arc<ResponseHeaders>,
+    limits: RouteLimits,
 }
 
 impl PageMessages {
@@ -46,6 +51,7 @@ impl PageMessages {
             apps: Arc::clone(&shared.apps),
             entrances: Arc::clone(&shared.entrances),
             headers: Arc::clone(&shared.headers),
+            limits: shared.route_limits.clone(),
         }
     }
 
@@ -76,6 +82,7 @@ impl PageMessages {
         let id = own_id(message.id.as_deref())?.and(message.id.as_deref());
         let id = id.map(|id| PublisherId::scoped(&shown(&parts.headers, context), id));
         let index = self.apps.position(rules.app.as_deref());
+        let _permit = self.admit(index, context).await?;
         let entered = self
             .entrances
             .enter_app(index, &mut parts.headers, head, context);
@@ -86,6 +93,20 @@ impl PageMessages {
         };
         let response = forward.submit(parts, message.bytes, own).await?;
         self.publish_response(response, id, context).await
+    }
+
+    /// Counts a message towards the limits of its app, as every other request of its sender, and waits where they hold
+    /// it back.
+    async fn admit(
+        &self,
+        index: usize,
+        context: &Context,
+    ) -> Result<Option<AddressPermit>, Refusal> {
+        let (delay, permit) = self.limits.admit(Route::App(index), false, context)?;
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
+        Ok(permit)
     }
 
     /// Publishes the app's response if its headers say so. The visitor gets it too. Its id is the app's, or else
