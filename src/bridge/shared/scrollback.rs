@@ -8,6 +8,10 @@ use super::terminal::Terminal;
 /// Distance within which the start of a line is searched.
 const LONGEST_LINE: usize = 4096;
 
+/// Distance of the offsets at which the terminal is remembered, so that finding a beginning never reads much, however
+/// much is kept: a viewer that lags has one found again and again, while the guest waits.
+const MARK: u64 = 16 * 1024;
+
 /// The output of a guest that is in memory.
 #[derive(Debug, Default)]
 pub(super) struct Scrollback {
@@ -18,6 +22,8 @@ pub(super) struct Scrollback {
     at_start: Terminal,
     /// State of the terminal behind the last byte.
     at_end: Terminal,
+    /// The terminal at each multiple of [`MARK`] that is kept.
+    marks: VecDeque<(u64, Terminal)>,
 }
 
 impl Scrollback {
@@ -43,7 +49,7 @@ impl Scrollback {
 
     /// Adds output, and keeps at most the last `limit` bytes of all.
     pub(super) fn append(&mut self, output: &[u8], limit: usize) {
-        self.at_end.read(output);
+        self.read(output);
         let excess = output.len().saturating_sub(limit);
         let (passing, kept) = output.split_at_checked(excess).unwrap_or((output, &[]));
         // Room is made first, so that the ring never grows beyond its limit.
@@ -53,9 +59,38 @@ impl Scrollback {
             self.start += passing.len() as u64;
         }
         self.bytes.extend(kept);
+        while self.marks.front().is_some_and(|(at, _)| *at < self.start) {
+            self.marks.pop_front();
+        }
         if self.bytes.capacity() / 4 > limit {
             self.bytes.shrink_to(limit);
         }
+    }
+
+    /// Reads output at the end, and remembers the terminal at each mark.
+    fn read(&mut self, mut output: &[u8]) {
+        let mut at = self.end();
+        while !output.is_empty() {
+            let next = usize::try_from(MARK - at % MARK).unwrap_or(usize::MAX);
+            let (piece, rest) = output.split_at(next.min(output.len()));
+            self.at_end.read(piece);
+            at += piece.len() as u64;
+            if at.is_multiple_of(MARK) {
+                self.marks.push_back((at, self.at_end));
+            }
+            output = rest;
+        }
+    }
+
+    /// The terminal behind this number of bytes that are kept.
+    fn terminal_behind(&self, count: usize) -> Terminal {
+        let offset = self.start + count as u64;
+        let later = self.marks.partition_point(|(at, _)| *at <= offset);
+        let mark = later.checked_sub(1).and_then(|last| self.marks.get(last));
+        let (at, mut terminal) = mark.copied().unwrap_or((self.start, self.at_start));
+        let read = usize::try_from(at - self.start).unwrap_or(count);
+        terminal.read(self.bytes.range(read..count));
+        terminal
     }
 
     /// Drops the oldest bytes.
@@ -86,8 +121,7 @@ impl Scrollback {
         if offset == 0 {
             return 0;
         }
-        let mut terminal = self.at_start;
-        terminal.read(self.bytes.range(..skipped));
+        let mut terminal = self.terminal_behind(skipped);
         let is_line = skipped.checked_sub(1).and_then(|last| self.bytes.get(last)) == Some(&b'\n');
         if is_line && terminal.is_between() {
             return offset;
@@ -234,5 +268,32 @@ mod tests {
         scrollback.append(&[0xe2; 500], 100);
         scrollback.append(b"\x1b[", 1);
         assert_eq!(seen(&scrollback, 100), b"[");
+    }
+
+    #[test]
+    fn the_terminal_at_any_place_is_found_from_a_mark_that_is_near() {
+        let mut number = numbers(7);
+        let (mut scrollback, limit) = (Scrollback::default(), 200_000);
+        for _ in 0..2000 {
+            let many = PIECES[number(PIECES.len())].repeat(number(400));
+            let (first, second) = many.as_bytes().split_at(number(many.len() + 1));
+            scrollback.append(first, limit);
+            scrollback.append(second, limit);
+        }
+        assert_eq!(scrollback.len(), limit);
+        let mut expected = scrollback.at_start;
+        for count in 0..=limit {
+            if number(50) == 0 || count == limit {
+                assert_eq!(scrollback.terminal_behind(count), expected, "{count}");
+            }
+            if let Some(byte) = scrollback.bytes.get(count) {
+                expected.step(*byte);
+            }
+        }
+        let ats: Vec<_> = scrollback.marks.iter().map(|(at, _)| *at).collect();
+        assert!(ats[0] - scrollback.start() < MARK && scrollback.end() - ats[ats.len() - 1] < MARK);
+        assert!(ats.windows(2).all(|two| two[1] - two[0] == MARK));
+        scrollback.append(&vec![b'x'; 300_000], 100);
+        assert!(scrollback.marks.len() <= 1);
     }
 }
