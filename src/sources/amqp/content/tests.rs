@@ -357,7 +357,7 @@ fn the_shipped_dashboard_takes_what_every_service_says_in_both_of_novas_forms() 
             "router.interface.create",
             json!({"router_interface": {"id": "r", "tenant_id": "p"}}),
             "neutron.p",
-            None,
+            Some("r"),
         ),
         (
             "neutron",
