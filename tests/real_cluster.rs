@@ -7,6 +7,7 @@
 )]
 
 mod crowd;
+mod giving_up;
 mod logout;
 mod permissions;
 mod proxy;

@@ -8,7 +8,7 @@ use crate::support::{Rabbit, alone, path, run, scratch, until};
 use super::Node;
 
 /// The whole of what `GET /readyz`, the metrics and the status of this node say.
-fn told(node: &Node) -> String {
+pub(super) fn told(node: &Node) -> String {
     let socket = path(&node.directory, "admin.sock");
     let get = |target: &str| {
         let mut curl = Command::new("curl");
