@@ -19,7 +19,7 @@ use crate::http::{
 use crate::net::{Peer, Proxies, proxy_source};
 use crate::rfb::{Rules, filtered, host_filtered};
 use crate::router::{Route, RouteKey, Router};
-use crate::telemetry::Inside;
+use crate::telemetry::Telemetry;
 use crate::tokens::{Token, token_file_names};
 use crate::websocket::{Event, FrameReader};
 
@@ -226,7 +226,7 @@ fn checked(text: &str) -> Option<(Parts, Head)> {
         unread: None,
         proxies: None,
         header_lines: 200,
-        inside: Inside::new(),
+        telemetry: Telemetry::new(),
     };
     let head = Head::check(&parts, &context).ok()?;
     Some((parts, head))

@@ -102,7 +102,7 @@ impl Service {
     pub(crate) fn new(plan: Plan, config: &Config, live: &Live) -> Self {
         let shutdown = &live.shutdown;
         let spool = Spool::new(config.spool.clone(), &config.limits, &live.spool);
-        let metrics = &live.inside.metrics;
+        let metrics = &live.telemetry.metrics;
         let known = live.apps.live();
         let app = |(settings, tls): (&config::App, &Option<Connector>)| {
             let counted = metrics.apps.of(&settings.name);
@@ -146,7 +146,7 @@ impl Service {
             entrances: Arc::new(plan.entrances),
             headers: Arc::new(ResponseHeaders::new(config)),
             hub: live.hub.clone(),
-            permits: TunnelPermits::new(live.slots.clone(), Arc::clone(&live.inside)),
+            permits: TunnelPermits::new(live.slots.clone(), Arc::clone(&live.telemetry)),
             sessions,
             shutdown: shutdown.clone(),
             tokens,

@@ -27,7 +27,7 @@ fn spellings() -> Vec<&'static str> {
 }
 
 /// An app that tells in its answer which target it was asked for.
-fn telling(app: Backend) -> JoinHandle<()> {
+fn reporting_to(app: Backend) -> JoinHandle<()> {
     tokio::spawn(async move {
         loop {
             let wire = app.accept().await;
@@ -102,7 +102,7 @@ async fn a_guarded_path_asks_for_its_password_in_every_spelling_and_the_app_gets
     let app = Backend::tcp().await;
     let settings = guarded(&app, &directory, "encoded-slash = true");
     let door = Door::open(&settings).await;
-    let app = telling(app);
+    let app = reporting_to(app);
     for path in [
         "/admin/x",
         "/%61dmin/x",
@@ -148,7 +148,7 @@ async fn letter_case_is_folded_where_the_app_says_so_and_only_there() {
     let app = Backend::tcp().await;
     let strict = Door::open(&guarded(&app, &directory, "")).await;
     let folding = Door::open(&guarded(&app, &directory, "case-insensitive = true")).await;
-    let app = telling(app);
+    let app = reporting_to(app);
     for path in ["/ADMIN/x", "//Admin", "/%41dmin"] {
         let answer = strict.plain().await.ask(&Door::get(path, "")).await;
         assert_eq!(answer.status, 200, "{path}");
@@ -330,7 +330,7 @@ async fn the_bridge_takes_every_spelling_that_pages_send() {
         .await;
     console.accept().await;
     // Pages and the app's own WebSockets stay at the root.
-    let app = telling(app);
+    let app = reporting_to(app);
     for request in [
         Door::get("/", ""),
         Door::get("/?token=vm", ""),

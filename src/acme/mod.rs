@@ -23,7 +23,7 @@ use tracing::{debug, info, warn};
 use crate::clock::unix_milliseconds;
 use crate::config::Acme;
 use crate::sync::lock;
-use crate::telemetry::Inside;
+use crate::telemetry::Telemetry;
 use crate::tls::{Challenges, LoadedCertificate};
 
 use error::AcmeError;
@@ -42,7 +42,7 @@ pub(crate) struct Keeper(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     challenges: Challenges,
-    inside: Arc<Inside>,
+    telemetry: Arc<Telemetry>,
     names: Mutex<BTreeMap<String, Progress>>,
     again: Notify,
 }
@@ -88,10 +88,10 @@ pub(crate) struct KeptCertificate {
 impl Keeper {
     /// Creates a keeper without certificates.
     #[must_use]
-    pub(crate) fn new(challenges: Challenges, inside: Arc<Inside>) -> Self {
+    pub(crate) fn new(challenges: Challenges, telemetry: Arc<Telemetry>) -> Self {
         Self(Arc::new(Shared {
             challenges,
-            inside,
+            telemetry,
             names: Mutex::default(),
             again: Notify::new(),
         }))
@@ -234,7 +234,7 @@ impl Keeper {
             order::order(account, acme, name, &self.0.challenges).await
         };
         let ordered = ordered.await;
-        let counted = &self.0.inside.metrics.connections;
+        let counted = &self.0.telemetry.metrics.connections;
         let Err(error) = ordered else {
             counted.issued.inc();
             info!(name, "a certificate was issued");

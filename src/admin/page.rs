@@ -73,7 +73,7 @@ impl Page {
     /// Takes the sample of this second, and publishes it with the status if the page is open. To be called once a
     /// second.
     pub(crate) fn look(&self) {
-        let metrics = &self.view.inside.metrics;
+        let metrics = &self.view.telemetry.metrics;
         let (requests, errors) = metrics.requests.totals();
         let counted = Counted {
             requests,
@@ -92,7 +92,7 @@ impl Page {
             Now {
                 waiting,
                 connections: self.view.slots.taken(),
-                tunnels: self.view.inside.tunnels.count(),
+                tunnels: self.view.telemetry.tunnels.count(),
                 subscribers: self.view.hub.subscribers(),
                 memory: resident_bytes() / 1024,
             },

@@ -19,7 +19,7 @@ use crate::http::{
     Body, BodyFault, BodyLimits, Rate, Received, Refusal, idempotency_key, receive, refuse,
 };
 use crate::hub::{Data, Draft, EventId, Hub, PublishError, Published, PublisherId};
-use crate::push::unpublished;
+use crate::push::publish_refusal;
 use crate::shutdown::Shutdown;
 
 /// Growth of text in JSON: one byte may become six (`\u001b`), plus the names of the fields.
@@ -142,7 +142,7 @@ impl Publisher {
     fn refusal(&self, error: &PublishError) -> Refusal {
         match error {
             PublishError::Unknown(name) => unknown(&self.hub, name),
-            error => unpublished(error, self.hub.retry()),
+            error => publish_refusal(error, self.hub.retry()),
         }
     }
 

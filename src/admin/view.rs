@@ -27,7 +27,7 @@ use crate::shutdown::Shutdown;
 use crate::sources::Sources;
 use crate::spool::SpoolUse;
 use crate::telemetry::{
-    self, AppLabel, ChannelLabel, Inside, Metrics, Seen, SourceLabel, StreamLabel,
+    self, AppLabel, ChannelLabel, Metrics, Seen, SourceLabel, StreamLabel, Telemetry,
     TokenSourceStatus,
 };
 use crate::upstream::Apps;
@@ -52,7 +52,7 @@ pub(crate) struct View {
     /// Certificates of an ACME authority.
     pub acme: Keeper,
     /// Metrics and open tunnels.
-    pub inside: std::sync::Arc<Inside>,
+    pub telemetry: std::sync::Arc<Telemetry>,
     /// The stop signal.
     pub shutdown: Shutdown,
     /// Time at which the server was created.
@@ -62,7 +62,7 @@ pub(crate) struct View {
 impl View {
     /// All metrics as text.
     pub(super) fn metrics(&self) -> String {
-        self.inside.metrics.text(|metrics| {
+        self.telemetry.metrics.text(|metrics| {
             metrics.connections.open.set(signed(self.slots.taken()));
             metrics.connections.limit.set(signed(self.slots.limit()));
             self.observe_apps(metrics);
@@ -136,7 +136,7 @@ impl View {
     }
 
     fn token_sources(&self) -> Vec<TokenSourceStatus> {
-        let sources = self.inside.token_sources.load();
+        let sources = self.telemetry.token_sources.load();
         sources.iter().map(|source| source.status()).collect()
     }
 
@@ -172,7 +172,7 @@ impl View {
     pub(super) fn status(&self, rows: usize) -> Status {
         let hub = self.hub.overview();
         let (mut tunnels, mut subscriptions) =
-            (self.inside.tunnels.now(), self.hub.subscriptions());
+            (self.telemetry.tunnels.now(), self.hub.subscriptions());
         let (tunnel_count, subscription_count) = (tunnels.len(), subscriptions.len());
         tunnels.truncate(rows);
         let mut consoles = self.consoles.list();
@@ -222,7 +222,7 @@ impl View {
             next: Some(one.next),
             last_error: one.last_error,
         });
-        let files = self.inside.certificates.load();
+        let files = self.telemetry.certificates.load();
         let files = files.iter().map(|(file, expires)| Certificate {
             name: file.clone(),
             expires: Some(*expires),
@@ -280,7 +280,7 @@ impl View {
     }
 
     fn close_tunnel(&self, number: u64) -> Option<String> {
-        let tunnel = self.inside.tunnels.request_close(number)?;
+        let tunnel = self.telemetry.tunnels.request_close(number)?;
         info!(
             tunnel = number,
             peer = tunnel.peer,
@@ -307,7 +307,7 @@ impl View {
         &self,
         is_meant: impl Fn(Option<&str>, Option<NonZeroU64>) -> bool,
     ) -> Vec<String> {
-        let tunnels = self.inside.tunnels.now().into_iter();
+        let tunnels = self.telemetry.tunnels.now().into_iter();
         let tunnels = tunnels
             .filter(|one| is_meant(one.user.as_deref(), one.session))
             .map(|one| one.id);
@@ -323,12 +323,12 @@ impl View {
 
     /// Faults that mean the process is not alive; normally none.
     pub(super) fn health(&self) -> Vec<String> {
-        let pulse = &self.inside.pulse;
+        let heartbeat = &self.telemetry.heartbeat;
         // Nothing beats any more once the server stops, which is no illness.
-        if pulse.is_beating() || self.shutdown.has_begun() {
+        if heartbeat.is_beating() || self.shutdown.has_begun() {
             return Vec::new();
         }
-        let age = pulse.age().as_secs();
+        let age = heartbeat.age().as_secs();
         vec![format!(
             "what happens every second has not happened for {age} seconds"
         )]

@@ -133,7 +133,7 @@ pub(crate) fn open(
         upload: over_http2.then_some(settings.upload_buffer),
     };
     let stop = shutdown.clone();
-    let inside = Arc::clone(&client.inside);
+    let telemetry = Arc::clone(&client.telemetry);
     // The connection is in use until the tunnel ends, not only until the handshake is answered.
     let busy = client.activity.begin();
     let Subprotocol { codec, name } = target.subprotocol.clone();
@@ -150,7 +150,7 @@ pub(crate) fn open(
                 viewer: target.viewer(),
                 subprotocol: name,
             };
-            let tunnel = inside.tunnels.open(begun);
+            let tunnel = telemetry.tunnels.open(begun);
             if let Connection::Shared(viewer) = &target.socket {
                 viewer.set_tunnel(tunnel.number());
             }

@@ -235,7 +235,7 @@ async fn serve(
 }
 
 async fn beat(handle: Handle) {
-    handle.pulse().await;
+    handle.heartbeat().await;
 }
 
 /// Executes control events until one of them is a stop.

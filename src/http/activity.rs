@@ -26,7 +26,7 @@ struct Shared {
     /// True once bytes of the next head have arrived.
     reading: AtomicBool,
     idle_since: Mutex<Instant>,
-    fate: CloseReason,
+    close_reason: CloseReason,
     abandoned: AtomicU64,
     answered: AtomicU64,
     too_many: Notify,
@@ -56,7 +56,7 @@ impl Activity {
             begun: AtomicU64::new(0),
             reading: AtomicBool::new(false),
             idle_since: Mutex::new(Instant::now()),
-            fate: CloseReason::default(),
+            close_reason: CloseReason::default(),
             abandoned: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             too_many: Notify::new(),
@@ -83,8 +83,8 @@ impl Activity {
 
     /// The close reason of the connection.
     #[must_use]
-    pub(crate) fn fate(&self) -> &CloseReason {
-        &self.0.fate
+    pub(crate) fn close_reason(&self) -> &CloseReason {
+        &self.0.close_reason
     }
 
     /// Begins a request that awaits its response: it ends with [`answered`](Pending::answered), or counts as

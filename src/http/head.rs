@@ -20,7 +20,7 @@ use crate::http::path::{PathFault, RequestPath};
 use crate::http::refusal::Refusal;
 use crate::http::unread::Unread;
 use crate::net::{Peer, Proxies};
-use crate::telemetry::Inside;
+use crate::telemetry::Telemetry;
 use crate::tls::{ClientName, ServerName};
 
 /// The scheme of a request.
@@ -68,7 +68,7 @@ pub(crate) struct Context {
     /// `limits.headers`: limit on lines of a request head.
     pub header_lines: usize,
     /// Telemetry of the server.
-    pub inside: Arc<Inside>,
+    pub telemetry: Arc<Telemetry>,
 }
 
 /// A checked `host[:port]`, as the client wrote it.

@@ -45,7 +45,7 @@ pub(crate) struct Transport {
     interim: Interim,
     /// The rest of an interim response that is being written.
     begun: Bytes,
-    fate: CloseReason,
+    close_reason: CloseReason,
     /// Frame checks; boxed, because connections of HTTP/1.1 have none.
     frames: Option<Box<Frames>>,
     /// The count of unread bytes, and the window updates about them that were written.
@@ -112,16 +112,16 @@ impl Transport {
             flushes: Flushes::default(),
             interim: Interim::default(),
             begun: Bytes::new(),
-            fate: CloseReason::default(),
+            close_reason: CloseReason::default(),
             frames: None,
             unread: None,
         }
     }
 
-    /// Records the close reason in `fate` if one of the limits here ends the connection.
+    /// Records the close reason in `close_reason` if one of the limits here ends the connection.
     #[must_use]
-    pub(crate) fn telling(mut self, fate: &CloseReason) -> Self {
-        self.fate = fate.clone();
+    pub(crate) fn reporting_to(mut self, close_reason: &CloseReason) -> Self {
+        self.close_reason = close_reason.clone();
         self
     }
 
@@ -353,7 +353,8 @@ impl Transport {
             self.writing
                 .progressed_by(written.as_ref().map_or(0, bytes));
         } else if self.writing.waited(cx) {
-            self.fate.is("the client did not take the answer in time");
+            self.close_reason
+                .is("the client did not take the answer in time");
             if let Some(linger) = &mut self.linger {
                 linger.over = true;
             }
@@ -393,12 +394,13 @@ impl AsyncRead for Transport {
         if let Some(frames) = &mut this.frames
             && let Err(violation) = frames.check(new)
         {
-            this.fate.is(violation.as_str());
+            this.close_reason.is(violation.as_str());
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         this.count_data();
         if this.preface_is_late(cx, came) {
-            this.fate.is("the client did not begin to speak HTTP/2");
+            this.close_reason
+                .is("the client did not begin to speak HTTP/2");
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         if let Some(line) = &mut this.line

@@ -58,7 +58,7 @@ pub(crate) async fn open(
     }
     let upstream = hyper::upgrade::on(&mut response);
     let target = format!("app {}", app.name);
-    let tunnel = forward.context.inside.tunnels.open(Begun {
+    let tunnel = forward.context.telemetry.tunnels.open(Begun {
         kind: TunnelKind::App,
         peer: forward.context.peer.to_string(),
         target: target.clone(),

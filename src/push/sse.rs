@@ -222,7 +222,7 @@ impl EventStream {
         self.coded(event)
     }
 
-    fn sign_of_life(&mut self) -> Bytes {
+    fn probe(&mut self) -> Bytes {
         self.coded(Bytes::from_static(if self.named_keep_alive {
             b"event: keep-alive\ndata:\n\n"
         } else {
@@ -273,7 +273,7 @@ impl Pieces for EventStream {
             self.subscription.moved(0, piece.len() as u64);
             return Poll::Ready(Some(piece));
         }
-        self.poll_clock(cx).map(|()| Some(self.sign_of_life()))
+        self.poll_clock(cx).map(|()| Some(self.probe()))
     }
 
     fn has_ended(&self) -> bool {

@@ -108,7 +108,7 @@ pub(crate) fn open_socket(
     shutdown: &Shutdown,
 ) -> Response<Body> {
     let upgrade = Upgrade::of(&mut request);
-    let (peer, inside) = (client.peer, Arc::clone(&client.inside));
+    let (peer, telemetry) = (client.peer, Arc::clone(&client.telemetry));
     let busy = client.activity.begin();
     let protocol = listening.protocol.take();
     let deflates = listening.compress && handshake.accept_deflate();
@@ -117,7 +117,7 @@ pub(crate) fn open_socket(
     shutdown.spawn(async move {
         if let Some((client, read)) = upgrade.client().await {
             let names: Vec<_> = listening.names.iter().map(ToString::to_string).collect();
-            let tunnel = inside.tunnels.open(Begun {
+            let tunnel = telemetry.tunnels.open(Begun {
                 kind: TunnelKind::Channel,
                 peer: peer.to_string(),
                 target: format!("channel {}", names.join(",")),

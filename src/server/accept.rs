@@ -13,7 +13,7 @@ use crate::server::State;
 use crate::server::connection::{self, Arrival};
 use crate::service::Role;
 use crate::shutdown::Shutdown;
-use crate::telemetry::{Inside, ListenerLabel};
+use crate::telemetry::{ListenerLabel, Telemetry};
 
 /// A public listener with all that serving its connections needs.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub(super) struct PublicListener {
     pub(super) state: Arc<ArcSwap<State>>,
     pub(super) slots: Slots,
     pub(super) proxies: Arc<Proxies>,
-    pub(super) inside: Arc<Inside>,
+    pub(super) telemetry: Arc<Telemetry>,
     pub(super) shutdown: Shutdown,
 }
 
@@ -34,7 +34,7 @@ impl PublicListener {
     /// Accepts connections until the server stops; the socket is closed then.
     pub(super) async fn accept_all(self) {
         let shutdown = self.shutdown.clone();
-        let connections = &self.inside.metrics.connections;
+        let connections = &self.telemetry.metrics.connections;
         let listener = self.listener.to_string();
         let accepted = connections
             .accepted
@@ -124,9 +124,9 @@ impl PublicListener {
             self.slots.take(permit, &peer)
         };
         let Some(slot) = slot else {
-            let connections = &self.inside.metrics.connections;
+            let connections = &self.telemetry.metrics.connections;
             connections.refuse("connections-per-address");
-            if let Some(suppressed) = self.inside.refused_connections.line() {
+            if let Some(suppressed) = self.telemetry.refused_connections.line() {
                 debug!(%peer, suppressed, "limits.connections-per-address is reached; refused");
             }
             return;

@@ -85,7 +85,7 @@ pub(super) fn serve_tls(
                 }
             }
             Some(Err(error)) => {
-                if let Some(suppressed) = state.inside.failed_handshakes.line() {
+                if let Some(suppressed) = state.telemetry.failed_handshakes.line() {
                     debug!(%peer, %error, suppressed, "no TLS handshake");
                 }
                 if error.is_about_the_client() {
@@ -110,7 +110,7 @@ async fn handshake(
     state: Arc<State>,
 ) -> Option<Result<Accepted, HandshakeError>> {
     let acceptor = state.acceptors.get(listener)?.as_ref()?;
-    let metrics = &state.inside.metrics.connections;
+    let metrics = &state.telemetry.metrics.connections;
     let begun = Instant::now();
     let accepted = acceptor.accept(stream, state.config.limits.handshake).await;
     let accepted = accepted.transpose()?;
@@ -174,9 +174,9 @@ impl Served {
             unread: None,
             proxies,
             header_lines: state.config.limits.headers,
-            inside: Arc::clone(&state.inside),
+            telemetry: Arc::clone(&state.telemetry),
         };
-        let transport = transport.telling(context.activity.fate());
+        let transport = transport.reporting_to(context.activity.close_reason());
         Self {
             transport: transport.lingering(&shutdown),
             context,
@@ -267,7 +267,9 @@ impl Served {
         let ended = match reason {
             Reason::Unread => return,
             Reason::Abandoned => {
-                activity.fate().is("the client gave up too many requests");
+                activity
+                    .close_reason()
+                    .is("the client gave up too many requests");
                 debug!("the client gave up too many requests; the connection is closed");
                 return;
             }

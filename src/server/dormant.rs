@@ -88,11 +88,11 @@ mod tests {
             assert!(Pin::new(&mut dormant).poll(busy).is_pending());
         }
         let waiting = async { (&mut dormant).await };
-        let telling = async {
+        let reporting_to = async {
             tokio::task::yield_now().await;
             assert!(sender.send(7).is_ok());
         };
-        let (told, ()) = tokio::join!(waiting, telling);
+        let (told, ()) = tokio::join!(waiting, reporting_to);
         assert_eq!(told, Ok(7));
         drop(dormant);
         assert_eq!(polls, 2);

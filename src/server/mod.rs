@@ -35,7 +35,7 @@ use crate::service::{Live, Role, Service, SetupError};
 use crate::shutdown::{Drained, Shutdown};
 use crate::sources::Sources;
 use crate::spool::SpoolUse;
-use crate::telemetry::{FileLabel, Inside};
+use crate::telemetry::{FileLabel, Telemetry};
 use crate::tls::{Acceptor, Challenges, SelfSigned};
 use crate::upstream::Apps;
 
@@ -70,7 +70,7 @@ struct State {
     service: Arc<Service>,
     /// TLS acceptor of each listener; `None` for one without TLS.
     acceptors: Vec<Option<Acceptor>>,
-    inside: Arc<Inside>,
+    telemetry: Arc<Telemetry>,
 }
 
 /// Result of checking a configuration against this machine.
@@ -134,17 +134,17 @@ impl Server {
             let bound = Listener::bind(&listener.address, listener.mode, &mut inherited)?;
             listeners.push((Arc::new(bound), listener.clone()));
         }
-        let inside = Inside::new();
+        let telemetry = Telemetry::new();
         let cluster = Cluster::of(config)?;
         let sequencer = cluster.as_ref().map(Cluster::sequencer);
-        let channels = inside.metrics.channels.clone();
+        let channels = telemetry.metrics.channels.clone();
         let hub = Hub::measured(config, luggage, channels, sequencer.unwrap_or_default())?;
         let slots = Slots::new(
             config.limits.connections,
             config.limits.connections_per_address,
         );
         let sources = Sources::start(&hub, config, &shutdown)?;
-        let acme = Keeper::new(challenges, Arc::clone(&inside));
+        let acme = Keeper::new(challenges, Arc::clone(&telemetry));
         let view = View {
             hub,
             cluster,
@@ -154,7 +154,7 @@ impl Server {
             slots,
             spool: SpoolUse::default(),
             acme: acme.clone(),
-            inside,
+            telemetry,
             shutdown,
             begun: Instant::now(),
         };
@@ -247,7 +247,7 @@ impl Server {
         let Live {
             hub,
             cluster,
-            inside,
+            telemetry,
             admin_page,
             shutdown,
             slots,
@@ -270,7 +270,7 @@ impl Server {
                 state: Arc::clone(&self.state),
                 slots: slots.clone(),
                 proxies: Arc::new(Proxies::new(&settings)),
-                inside: Arc::clone(&inside),
+                telemetry: Arc::clone(&telemetry),
                 shutdown: shutdown.clone(),
             };
             shutdown.spawn(door.accept_all());
@@ -312,7 +312,7 @@ impl Server {
 impl State {
     /// Shows when each certificate ends, in the metrics and in the status.
     fn show_certificates(&self) {
-        let shown = &self.inside.metrics.connections.certificates;
+        let shown = &self.telemetry.metrics.connections.certificates;
         shown.clear();
         let expiries = self
             .acceptors
@@ -334,7 +334,7 @@ impl State {
             let seconds = i64::try_from(ends.as_secs()).unwrap_or(i64::MAX);
             shown.get_or_create(&label).set(seconds);
         }
-        self.inside.certificates.store(Arc::new(files));
+        self.telemetry.certificates.store(Arc::new(files));
     }
 }
 
@@ -358,7 +358,7 @@ async fn sweep(state: Arc<ArcSwap<State>>, shutdown: Shutdown) {
         loop {
             tokio::time::sleep(SWEEP).await;
             let state = state.load_full();
-            state.inside.pulse.beat();
+            state.telemetry.heartbeat.beat();
             let service = Arc::clone(&state.service);
             service.close_idle();
             service.look_after_channels();

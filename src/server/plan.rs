@@ -85,7 +85,7 @@ impl Plan {
         descriptors::commit(&self.need, &self.config);
         live.forget_responses();
         let sources = self.service.token_sources();
-        live.inside.token_sources.store(Arc::new(sources));
+        live.telemetry.token_sources.store(Arc::new(sources));
         let service = Service::new(self.service, &self.config, live);
         live.apps.replace(service.apps().to_vec());
         let limits = &self.config.limits;
@@ -96,7 +96,7 @@ impl Plan {
         State {
             acceptors: self.acceptors,
             service: Arc::new(service),
-            inside: Arc::clone(&live.inside),
+            telemetry: Arc::clone(&live.telemetry),
             config: self.config,
         }
     }

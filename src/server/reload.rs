@@ -100,7 +100,7 @@ impl Handle {
             config: now.config.clone(),
             service: Arc::clone(&now.service),
             acceptors,
-            inside: Arc::clone(&now.inside),
+            telemetry: Arc::clone(&now.telemetry),
         };
         state.show_certificates();
         let acceptor = state.acceptors.iter().flatten().next();
@@ -111,7 +111,7 @@ impl Handle {
 
     /// Passes through the worker threads and the locks that every message needs. If this does not return, the
     /// process is stuck.
-    pub async fn pulse(&self) {
+    pub async fn heartbeat(&self) {
         let (done, passed) = tokio::sync::oneshot::channel();
         let (hub, state) = (self.live.hub.clone(), Arc::clone(&self.state));
         self.live.shutdown.spawn_keeper(async move {

@@ -18,7 +18,7 @@ use crate::service::handlers::GripMemory;
 use crate::shutdown::Shutdown;
 use crate::sources::Sources;
 use crate::spool::SpoolUse;
-use crate::telemetry::Inside;
+use crate::telemetry::Telemetry;
 use crate::tls::Challenges;
 use crate::upstream::Apps;
 
@@ -36,7 +36,7 @@ pub(crate) struct Live {
     /// The sources of the channels.
     pub sources: Sources,
     /// Telemetry of the server.
-    pub inside: Arc<Inside>,
+    pub telemetry: Arc<Telemetry>,
     /// The admin page, if there is one.
     pub admin_page: Option<Arc<Page>>,
     /// Proofs for an ACME authority.
@@ -66,7 +66,7 @@ impl Live {
             cluster: view.cluster.clone(),
             sockjs: SockJs::new(view.hub.clone()),
             sources: view.sources.clone(),
-            inside: Arc::clone(&view.inside),
+            telemetry: Arc::clone(&view.telemetry),
             admin_page: Page::new(config, view).map(Arc::new),
             challenges: view.acme.challenges().clone(),
             slots: view.slots.clone(),

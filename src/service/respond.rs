@@ -21,7 +21,7 @@ use crate::service::headers::ResponseHeaders;
 use crate::service::live::Live;
 use crate::service::shared::Shared;
 use crate::shutdown::Shutdown;
-use crate::telemetry::{AccessLine, Classes, Handler, Inside, Measured, Timings};
+use crate::telemetry::{AccessLine, Classes, Handler, Measured, Telemetry, Timings};
 use crate::upstream::Upstream;
 
 /// Resources that a response holds until its last byte is sent.
@@ -66,7 +66,7 @@ pub(super) struct Wrapper {
     headers: Arc<ResponseHeaders>,
     access: Option<AccessFormat>,
     traces: bool,
-    inside: Arc<Inside>,
+    telemetry: Arc<Telemetry>,
     slots: Slots,
     shutdown: Shutdown,
 }
@@ -92,15 +92,15 @@ impl Wrapped {
 impl Wrapper {
     pub(super) fn new(config: &Config, shared: &Shared, live: &Live) -> Self {
         let apps = config.apps.iter();
-        let inside = Arc::clone(&live.inside);
-        let counted = apps.map(|app| inside.metrics.requests.of_app(&app.name));
+        let telemetry = Arc::clone(&live.telemetry);
+        let counted = apps.map(|app| telemetry.metrics.requests.of_app(&app.name));
         Self {
             apps: Arc::clone(&shared.apps),
             counted: counted.collect(),
             headers: Arc::clone(&shared.headers),
             access: config.log.access.then_some(config.log.access_format),
             traces: config.server.traces,
-            inside,
+            telemetry,
             slots: live.slots.clone(),
             shutdown: shared.shutdown.clone(),
         }
@@ -122,8 +122,8 @@ impl Wrapper {
         let id = RequestId::new();
         id.set_headers(request.headers_mut(), self.traces);
         let line = self.access.map(|format| {
-            let fate = context.activity.fate().clone();
-            let line = AccessLine::begin(&context.peer, request, fate).called(id);
+            let close_reason = context.activity.close_reason().clone();
+            let line = AccessLine::begin(&context.peer, request, close_reason).called(id);
             Box::new(match format {
                 AccessFormat::Fields => line,
                 AccessFormat::Combined => line.combined(request),
@@ -163,7 +163,7 @@ impl Wrapper {
         let mut response = match handled {
             Ok(mut response) => {
                 if let Some(ClosedFor(refusal)) = response.extensions_mut().remove() {
-                    self.inside.metrics.requests.refuse(refusal.status);
+                    self.telemetry.metrics.requests.refuse(refusal.status);
                     cause = refusal.cause.or_else(|| Some(refusal.reason.to_string()));
                 }
                 response
@@ -173,11 +173,11 @@ impl Wrapper {
                     .cause
                     .take()
                     .or_else(|| Some(refusal.reason.to_string()));
-                self.inside.metrics.requests.refuse(refusal.status);
+                self.telemetry.metrics.requests.refuse(refusal.status);
                 if refusal.status == StatusCode::TOO_MANY_REQUESTS
                     && let Some(line) = &mut line
                 {
-                    line.in_turn(self.inside.refused_requests.line());
+                    line.in_turn(self.telemetry.refused_requests.line());
                 }
                 if line.is_none() && refusal.status.is_server_error() {
                     warn!(
@@ -231,7 +231,7 @@ impl Wrapper {
             Some(Route::Files(_)) => Handler::Files,
             Some(Route::Welcome) | None => Handler::None,
         };
-        self.inside.metrics.requests.count(handler, status);
+        self.telemetry.metrics.requests.count(handler, status);
         None
     }
 

@@ -7,7 +7,7 @@ use http::{StatusCode, Version};
 
 use crate::http::{Context, Refusal};
 use crate::net::{NoSlot, Slot, Slots};
-use crate::telemetry::Inside;
+use crate::telemetry::Telemetry;
 
 /// `Retry-After` for a tunnel without a connection permit.
 const NO_SLOT_RETRY: Duration = Duration::from_secs(5);
@@ -16,12 +16,12 @@ const NO_SLOT_RETRY: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(super) struct TunnelPermits {
     slots: Slots,
-    inside: Arc<Inside>,
+    telemetry: Arc<Telemetry>,
 }
 
 impl TunnelPermits {
-    pub(super) fn new(slots: Slots, inside: Arc<Inside>) -> Self {
-        Self { slots, inside }
+    pub(super) fn new(slots: Slots, telemetry: Arc<Telemetry>) -> Self {
+        Self { slots, telemetry }
     }
 
     /// Takes the connection permit of a tunnel that opens a socket to its target: a permit of its own on a
@@ -52,7 +52,7 @@ impl TunnelPermits {
                 "all connections that there may be are open",
             ),
         };
-        self.inside.metrics.connections.refuse(limit);
+        self.telemetry.metrics.connections.refuse(limit);
         Err(Refusal::new(status, reason).retry_after(NO_SLOT_RETRY))
     }
 }

@@ -14,7 +14,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{UnixDatagram, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::rejected::Rejections;
+use super::pending_writes::PendingWrites;
 use super::sink::Sink;
 use super::splitter::{CHUNK, Piece, Splitter};
 use super::stop::Stop;
@@ -186,7 +186,7 @@ async fn converse(mut stream: UnixStream, uid: u32, sink: &Sink, rules: &Rules, 
     let _counted = sink.connected();
     let mut splitter = rules.splitter();
     let mut chunk = vec![0; CHUNK];
-    let mut unkept = Rejections::default();
+    let mut unkept = PendingWrites::default();
     let mut stopped = false;
     loop {
         let limit = rules.longest(sink.message_size());
@@ -239,7 +239,7 @@ async fn receive_all(
 ) {
     let splitter = rules.splitter();
     let mut buffer = Vec::new();
-    let mut unkept = Rejections::default();
+    let mut unkept = PendingWrites::default();
     let mut receiving = AcceptLoop::default();
     let mut stopped = false;
     loop {

@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
-use super::rejected::Rejections;
+use super::pending_writes::PendingWrites;
 use super::sink::Sink;
 use super::splitter::{CHUNK, Piece, Splitter};
 use super::stop::Stop;
@@ -73,7 +73,7 @@ async fn read_all(sink: &Sink, mut socket: Socket, boundary: &str, stop: &Stop) 
     sink.set_up();
     let mut splitter = Splitter::boundary(boundary.as_bytes());
     let mut chunk = vec![0; CHUNK];
-    let mut unkept = Rejections::default();
+    let mut unkept = PendingWrites::default();
     let (mut use_of_it, mut stopped) = (false, false);
     let reason = loop {
         let read = tokio::select! {

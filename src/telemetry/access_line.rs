@@ -29,7 +29,7 @@ pub struct AccessLine {
     begun: Instant,
     /// Id of the request, which the app and the error page have too.
     request: Option<String>,
-    fate: CloseReason,
+    close_reason: CloseReason,
     times: Timings,
     /// Additional values of the combined format: `Referer` and `User-Agent`.
     combined: Option<[Option<HeaderValue>; 2]>,
@@ -39,9 +39,13 @@ pub struct AccessLine {
 }
 
 impl AccessLine {
-    /// Begins the line of a request that just arrived; `fate` will hold the close reason of its connection.
+    /// Begins the line of a request that just arrived; `close_reason` will hold the close reason of its connection.
     #[must_use]
-    pub fn begin<B>(peer: &impl fmt::Display, request: &Request<B>, fate: CloseReason) -> Self {
+    pub fn begin<B>(
+        peer: &impl fmt::Display,
+        request: &Request<B>,
+        close_reason: CloseReason,
+    ) -> Self {
         Self {
             peer: peer.to_string(),
             method: request.method().clone(),
@@ -49,7 +53,7 @@ impl AccessLine {
             version: request.version(),
             begun: Instant::now(),
             request: None,
-            fate,
+            close_reason,
             times: Timings::default(),
             combined: None,
             suppressed: None,
@@ -152,7 +156,7 @@ impl AccessLine {
 
 impl Drop for AccessLine {
     fn drop(&mut self) {
-        let cause = self.fate.get();
+        let cause = self.close_reason.get();
         self.write(
             LEFT,
             0,
@@ -244,7 +248,7 @@ impl<B, H> Drop for Measured<B, H> {
             return;
         };
         let left = || {
-            let reason = line.fate.get();
+            let reason = line.close_reason.get();
             reason.unwrap_or("the client left before the end")
         };
         let cut = (!self.end.complete).then(left);

@@ -57,14 +57,14 @@ mod tests {
 
     #[test]
     fn a_pulse_is_as_old_as_its_last_beat() {
-        let pulse = Heartbeat {
+        let heartbeat = Heartbeat {
             begun: Instant::now()
                 .checked_sub(STOPPED * 2)
                 .expect("a machine that is up for a while"),
             last: AtomicU64::new(0),
         };
-        assert!(!pulse.is_beating());
-        pulse.beat();
-        assert!(pulse.is_beating() && pulse.age() < STOPPED);
+        assert!(!heartbeat.is_beating());
+        heartbeat.beat();
+        assert!(heartbeat.is_beating() && heartbeat.age() < STOPPED);
     }
 }

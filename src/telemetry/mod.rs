@@ -8,10 +8,10 @@ mod close_reason;
 mod combined;
 mod escaped;
 mod heartbeat;
-mod inside;
 mod log;
 mod log_limiter;
 mod metrics;
+mod server_telemetry;
 mod timings;
 mod token_sources;
 mod tunnels;
@@ -19,7 +19,6 @@ mod tunnels;
 pub use access_line::{AccessLine, Measured};
 pub use close_reason::CloseReason;
 pub use heartbeat::Heartbeat;
-pub use inside::Inside;
 pub use log::{install, set_level};
 pub use log_limiter::LogLimiter;
 pub use metrics::{
@@ -28,6 +27,7 @@ pub use metrics::{
     Handler, ListenerLabel, Metrics, OfKind, ReasonLabel, Requests, Seen, SourceLabel, Sources,
     SpoolMetrics, Spooled, StreamLabel, TunnelKind, TunnelMetrics, descriptors, resident_bytes,
 };
+pub use server_telemetry::Telemetry;
 pub use timings::Timings;
 pub use token_sources::{TokenSourceCounts, TokenSourceStatus};
 pub use tunnels::{Begun, OpenTunnel, OpenViewer, Rfb, Tunnel, Tunnels, ViewerState, Viewing};

@@ -333,7 +333,7 @@ impl fmt::Debug for Tunnel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::Inside;
+    use crate::telemetry::Telemetry;
 
     fn begun(kind: TunnelKind) -> Begun {
         Begun {
@@ -350,19 +350,19 @@ mod tests {
 
     #[test]
     fn an_open_tunnel_is_in_the_list_with_its_bytes_until_it_is_dropped() {
-        let inside = Inside::new();
-        let tunnel = inside.tunnels.open(begun(TunnelKind::Console));
-        let second = inside.tunnels.open(begun(TunnelKind::App));
+        let telemetry = Telemetry::new();
+        let tunnel = telemetry.tunnels.open(begun(TunnelKind::Console));
+        let second = telemetry.tunnels.open(begun(TunnelKind::App));
         tunnel.moved(3, 5);
         tunnel.moved(3, 9);
-        let now = inside.tunnels.now();
+        let now = telemetry.tunnels.now();
         assert_eq!((now[0].id, now[0].up, now[0].down), (1, 3, 9));
         assert_eq!((now[1].id, now[1].kind), (2, "app"));
         tunnel.moved(4, 9);
         drop(tunnel);
         drop(second);
-        assert_eq!(inside.tunnels.now(), []);
-        let text = inside.metrics.text(|_| {});
+        assert_eq!(telemetry.tunnels.now(), []);
+        let text = telemetry.metrics.text(|_| {});
         for line in [
             "noren_tunnels{kind=\"console\"} 0",
             "noren_tunnels_opened_total{kind=\"console\"} 1",
@@ -376,13 +376,16 @@ mod tests {
 
     #[test]
     fn only_the_tunnel_that_was_meant_is_asked_to_close() {
-        let inside = Inside::new();
-        let tunnel = inside.tunnels.open(begun(TunnelKind::Console));
-        let other = inside.tunnels.open(begun(TunnelKind::Console));
+        let telemetry = Telemetry::new();
+        let tunnel = telemetry.tunnels.open(begun(TunnelKind::Console));
+        let other = telemetry.tunnels.open(begun(TunnelKind::Console));
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        assert_eq!(inside.tunnels.request_close(1).map(|seen| seen.id), Some(1));
+        assert_eq!(
+            telemetry.tunnels.request_close(1).map(|seen| seen.id),
+            Some(1)
+        );
         assert!(tunnel.poll_close_request(&mut cx).is_ready());
         assert!(other.poll_close_request(&mut cx).is_pending());
-        assert_eq!(inside.tunnels.request_close(3), None);
+        assert_eq!(telemetry.tunnels.request_close(3), None);
     }
 }

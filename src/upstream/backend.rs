@@ -19,8 +19,8 @@ use crate::upstream::availability::{Availability, Closed};
 use crate::upstream::condition::{State, Watch};
 use crate::upstream::connection::Connection;
 use crate::upstream::pool::Pool;
+use crate::upstream::probe::Probe;
 use crate::upstream::reachability::Reachability;
-use crate::upstream::sign_of_life::SignOfLife;
 
 /// Time limit for connecting when an operator or a metric asks for the reachability.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ pub(super) struct Backend {
     limit: Duration,
     /// Pause between two attempts to connect to an unreachable address.
     interval: Duration,
-    sign_of_life: SignOfLife,
+    probe: Probe,
     tasks: Shutdown,
 }
 
@@ -86,7 +86,7 @@ impl Backend {
             tls: tls.filter(|_| url.is_https).cloned(),
             limit: settings.connect,
             interval: settings.health_interval,
-            sign_of_life: SignOfLife::of(settings),
+            probe: Probe::of(settings),
             tasks: tasks.clone(),
         })
     }
@@ -151,7 +151,7 @@ impl Backend {
         let Ok(socket) = self.dial(self.limit).await else {
             return false;
         };
-        let mut request = self.sign_of_life.request();
+        let mut request = self.probe.request();
         // Any response will do, and no response is one whose server is there to end the connection.
         let _ = Connection::over(socket).send(&mut request, None).await;
         true

@@ -17,13 +17,13 @@ use crate::upstream::availability::Closed;
 use crate::upstream::backend::Backend;
 use crate::upstream::condition::State;
 use crate::upstream::connection::Connection;
-use crate::upstream::sign_of_life::SignOfLife;
+use crate::upstream::probe::Probe;
 use crate::upstream::{Upstream, UpstreamError};
 
 /// Health checks of an app.
 #[derive(Debug)]
 pub(super) struct Health {
-    check: SignOfLife,
+    check: Probe,
     interval: Duration,
     /// Failed checks in a row after which an address gets no requests, and passed ones after which it gets them again.
     failures: u32,
@@ -35,10 +35,7 @@ impl Health {
     /// The checks of an app, whose addresses are healthy until one fails; `None` if it is never checked.
     pub(super) fn new(settings: &config::App) -> Option<Self> {
         Some(Self {
-            check: settings
-                .health_path
-                .as_ref()
-                .map(|_| SignOfLife::of(settings))?,
+            check: settings.health_path.as_ref().map(|_| Probe::of(settings))?,
             interval: settings.health_interval,
             failures: settings.health_failures,
             successes: settings.health_successes,

@@ -2,7 +2,7 @@
 
 use crate::harness::{Backend, Door, Http2, Wire};
 
-use super::telling;
+use super::reporting_to;
 
 const HOST: &str = "Host: door.example\r\n";
 
@@ -18,7 +18,7 @@ async fn a_target_without_a_path_is_refused_unless_it_is_a_whole_address() {
         assert_eq!(answer.status, 400, "{target}");
     }
     app.has_nobody().await;
-    let app = telling(app);
+    let app = reporting_to(app);
     for (target, seen) in [
         ("http://door.example", "/"),
         ("http://door.example?x", "/?x"),
@@ -65,7 +65,7 @@ async fn a_path_of_http2_has_no_fragment() {
         }
     }
     app.has_nobody().await;
-    let app = telling(app);
+    let app = reporting_to(app);
     let mut client = Http2::open(&door).await;
     // Two that are fine, on a connection that goes on behind a refused one.
     for path in ["/a", "/a%23b?c"] {
@@ -159,7 +159,7 @@ async fn is_refused(client: &mut Wire) -> bool {
 async fn a_fragment_is_refused_on_every_request_of_a_connection() {
     let app = Backend::tcp().await;
     let door = Door::open(&app.app()).await;
-    let app = telling(app);
+    let app = reporting_to(app);
     let mut client = door.plain().await;
     let body = "GET /b#c HTTP/1.1\r\n\r\n";
     let length = body.len();

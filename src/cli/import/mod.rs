@@ -27,10 +27,9 @@ pub(super) struct Import {
 enum What {
     /// Read a file of nginx, such as /etc/nginx/conf.d/wok.conf, and the files that it includes.
     #[command(
-        after_help = "\
-        With --check, nginx has to be installed. The running nginx, its ports and the apps are not touched:\n\
-        a stub replaces each app. Exit status: 0 no request gets further than in nginx, 1 some request\n\
-        does, or nothing could be compared."
+        after_help = "With --check, nginx has to be installed. The running nginx, its ports and the apps are not\n\
+        touched: a stub replaces each app. Exit status: 0 no request gets further than in nginx, 1 some\n\
+        request does, or nothing could be compared."
     )]
     Nginx {
         /// The file; or a directory, to print a line about each of its files in place of a configuration

@@ -16,10 +16,10 @@ use tracing::debug;
 
 use crate::hub::SubscribeError;
 
-use super::beat::Beat;
 use super::control::{Control, Message};
 use super::events::Event;
 use super::field;
+use super::heartbeat::Heartbeat;
 use super::held::{Held, Place};
 use super::instruct::{Channel, is_grip_header};
 use super::item::MessageKind;
@@ -55,7 +55,7 @@ pub(super) struct Dialogue {
     held: Option<Held>,
     /// Time between two empty requests.
     pub(super) interval: Option<Duration>,
-    beat: Option<(Beat, MessageKind)>,
+    heartbeat: Option<(Heartbeat, MessageKind)>,
     delayed: Option<(Message, Pin<Box<Sleep>>)>,
     pub(super) is_detached: bool,
     /// The code with which the client has closed.
@@ -74,7 +74,7 @@ impl Dialogue {
             changed: false,
             held: None,
             interval: None,
-            beat: None,
+            heartbeat: None,
             delayed: None,
             is_detached: false,
             closed: None,
@@ -182,7 +182,7 @@ impl Dialogue {
             Control::Detach => self.is_detached = true,
             Control::SetMeta(name, value) => self.set_value(name, value),
             Control::KeepAlive(settings) => {
-                self.beat = settings.map(|(settings, kind)| (Beat::new(settings), kind));
+                self.heartbeat = settings.map(|(settings, kind)| (Heartbeat::new(settings), kind));
             }
             Control::SendDelayed(message, delay) => {
                 self.delayed = Some((message, Box::pin(sleep(delay))));
@@ -238,8 +238,8 @@ impl Dialogue {
 
     /// Records that something was sent: the heartbeat timer restarts, and a delayed message is dropped.
     pub(super) fn wrote(&mut self) {
-        if let Some((beat, _)) = &mut self.beat {
-            beat.wrote();
+        if let Some((heartbeat, _)) = &mut self.heartbeat {
+            heartbeat.wrote();
         }
         self.delayed = None;
     }
@@ -252,8 +252,8 @@ impl Dialogue {
         {
             return Poll::Ready(message);
         }
-        match &mut self.beat {
-            Some((beat, kind)) => beat.poll(cx).map(|content| Message {
+        match &mut self.heartbeat {
+            Some((heartbeat, kind)) => heartbeat.poll(cx).map(|content| Message {
                 kind: *kind,
                 content,
             }),

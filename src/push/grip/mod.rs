@@ -6,13 +6,13 @@
 //!
 //! Knows no request: who may come in, and how the app is asked, is decided above.
 
-mod beat;
 mod cause;
 mod control;
 mod dialogue;
 mod events;
 mod field;
 mod filter;
+mod heartbeat;
 mod held;
 mod instruct;
 mod item;
@@ -23,7 +23,7 @@ mod post;
 mod publish;
 mod reading;
 mod response;
-mod returning;
+mod resumable_streams;
 mod socket;
 mod stream;
 
@@ -44,7 +44,7 @@ pub(crate) use instruct::{Fault, drop_grip_headers, is_instruction};
 pub(crate) use next::{AppSender, Question, QuestionKind};
 pub(crate) use post::{Events, SendEvents, Unsent};
 pub(crate) use publish::{Items, Order};
-pub(crate) use returning::{Key, Returning};
+pub(crate) use resumable_streams::{Key, ResumableStreams};
 
 use dialogue::Dialogue;
 use events::Event;
@@ -84,7 +84,7 @@ pub(crate) struct Continuation {
     /// The time after its end for which a stream is remembered.
     pub resume: Duration,
     /// The store of this stream, for a visitor who reconnects.
-    pub returning: Option<(Arc<Returning>, Key)>,
+    pub returning: Option<(Arc<ResumableStreams>, Key)>,
 }
 
 /// The features in `Grip-Feature`, all of which are supported.

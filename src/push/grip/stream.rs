@@ -18,12 +18,12 @@ use crate::http::{Body, Lease, Pieces, in_pieces};
 use crate::hub::End;
 use crate::shares::Client;
 
-use super::beat::Beat;
+use super::heartbeat::Heartbeat;
 use super::held::{Event, Held, Place};
 use super::instruct::{Instruct, Link};
 use super::item::{Action, Item};
 use super::next::{AppSender, Question, QuestionKind, fetch, random};
-use super::returning::Ticket;
+use super::resumable_streams::Ticket;
 use super::{Continuation, HoldError};
 
 /// Random delay of fetching the next link, as a part of its time, so that clients do not come all at once.
@@ -44,7 +44,7 @@ struct Stream {
     refresh: Duration,
     due: Option<Pin<Box<Sleep>>>,
     fetching: Option<Fetching>,
-    beat: Option<Beat>,
+    heartbeat: Option<Heartbeat>,
     gone: Option<String>,
     ticket: Option<Ticket>,
     ended: bool,
@@ -82,7 +82,7 @@ pub(super) fn hold(
         refresh: continuation.refresh,
         due: None,
         fetching: None,
-        beat: None,
+        heartbeat: None,
         ended: false,
     };
     let gone = instruct.gone.clone();
@@ -105,7 +105,7 @@ impl Stream {
             None => Ok(instruct.answer.body),
         };
         self.push(body.map_err(HoldError::content)?);
-        self.beat = instruct.keep_alive.map(Beat::new);
+        self.heartbeat = instruct.keep_alive.map(Heartbeat::new);
         self.link = instruct.next;
         match (&self.link, instruct.hold) {
             (Some(link), Some(_)) => {
@@ -133,8 +133,8 @@ impl Stream {
         if let Some(held) = &mut self.held {
             held.moved(0, piece.len() as u64);
         }
-        if let Some(beat) = &mut self.beat {
-            beat.wrote();
+        if let Some(heartbeat) = &mut self.heartbeat {
+            heartbeat.wrote();
         }
         self.ready.push_back(piece);
     }
@@ -259,10 +259,10 @@ impl Pieces for Stream {
                 self.fetch();
                 continue;
             }
-            let Some(beat) = &mut self.beat else {
+            let Some(heartbeat) = &mut self.heartbeat else {
                 return Poll::Pending;
             };
-            return beat.poll(cx).map(Some);
+            return heartbeat.poll(cx).map(Some);
         }
     }
 

@@ -283,7 +283,7 @@ impl Console {
                     view_only,
                 };
                 let header = header(target, exchange.audit);
-                let tunnels = &exchange.context.inside.tunnels;
+                let tunnels = &exchange.context.telemetry.tunnels;
                 let joined = self
                     .shared
                     .join(target, settings, newcomer, header, tunnels);

@@ -18,7 +18,7 @@ use crate::http::{
 use crate::hub::{Draft, Hub, Kind, Parameters, PublishError, PublisherId};
 use crate::net::AddressPermit;
 use crate::proxy::Forward;
-use crate::push::unpublished;
+use crate::push::publish_refusal;
 use crate::push::{Outcome, Receiver};
 use crate::router::Route;
 use crate::service::app_requests::{AppRequests, collect};
@@ -159,7 +159,7 @@ impl PageMessages {
             warn!(%channel, %error, "a response of the app could not be published");
             // The visitor may try again: nobody has seen it.
             if matches!(error, PublishError::NotKept(_) | PublishError::Moving) {
-                return Err(unpublished(&error, self.hub.retry()));
+                return Err(publish_refusal(&error, self.hub.retry()));
             }
         }
         Ok(Response::from_parts(parts, full(bytes)))

@@ -11,7 +11,7 @@ use crate::config::{self, ChannelName, Publisher};
 use crate::http::{Body, Context, Received, Refusal, idempotency_key, refuse};
 use crate::hub::{Data, Hub, Parameters, PublishError};
 use crate::jwt;
-use crate::push::unpublished;
+use crate::push::publish_refusal;
 use crate::service::audit_record::AuditRecord;
 use crate::service::channel_auth::ChannelAuth;
 use crate::service::exchange::{Asking, Exchange, bearer};
@@ -82,7 +82,7 @@ impl Publish {
             // Cannot be: all of the size is buffered.
             Received::Begun(_) => {
                 let error = PublishError::TooLarge { size, limit: size };
-                return Err(unpublished(&error, self.hub.retry()));
+                return Err(publish_refusal(&error, self.hub.retry()));
             }
         };
         let id = idempotency_key(&parts.headers)?;
@@ -91,7 +91,7 @@ impl Publish {
             let mut draft = draft(parameters, &parts.headers, bytes)?;
             draft.id = own_id(id.as_deref())?;
             let published = publish_whole(&self.hub, &name, draft).await;
-            let id = published.map_err(|error| unpublished(&error, self.hub.retry()))?;
+            let id = published.map_err(|error| publish_refusal(&error, self.hub.retry()))?;
             let object = serde_json::json!({"id": id.to_string()});
             return Ok(json(StatusCode::ACCEPTED, &object));
         }
@@ -122,7 +122,7 @@ impl Publish {
             return Ok(());
         }
         let opened = self.hub.open_for(context.peer.counted_as(), name);
-        opened.map_err(|error| unpublished(&error, self.hub.retry()))
+        opened.map_err(|error| publish_refusal(&error, self.hub.retry()))
     }
 
     /// True if the client may publish itself; otherwise the app decides about the message.

@@ -6,7 +6,7 @@ use http::{HeaderMap, Response, StatusCode};
 
 use crate::http::{Body, Context, Head, Received, Refusal, refuse};
 use crate::hub::{Hub, PublishError};
-use crate::push::unpublished;
+use crate::push::publish_refusal;
 use crate::service::exchange::Exchange;
 use crate::service::request_bodies::RequestBodies;
 use crate::service::responses::json;
@@ -62,12 +62,12 @@ impl Webhooks {
         let delivery = delivery.await?;
         let published = webhook.publish(delivery, &parts.headers, &bytes);
         let (channel, published) = published.map_err(|fault| match fault {
-            WebhookFault::Refused(error) => unpublished(&error, self.hub.retry()),
+            WebhookFault::Refused(error) => publish_refusal(&error, self.hub.retry()),
             fault => Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, fault.to_string()),
         })?;
         audit.about(channel.to_string());
         let id = published.acknowledged().await;
-        let id = id.map_err(|error| unpublished(&error, self.hub.retry()))?;
+        let id = id.map_err(|error| publish_refusal(&error, self.hub.retry()))?;
         let object = serde_json::json!({"id": id.to_string()});
         Ok(json(StatusCode::ACCEPTED, &object))
     }
@@ -82,7 +82,7 @@ impl Webhooks {
         // Its source is there as long as the route, but for the moment of a reload or an upgrade.
         let webhook = self.sources.webhook(head.path.as_str());
         let webhook =
-            webhook.ok_or_else(|| unpublished(&PublishError::Moving, self.hub.retry()))?;
+            webhook.ok_or_else(|| publish_refusal(&PublishError::Moving, self.hub.retry()))?;
         self.tokens.check(context)?;
         if !webhook.is_signed(&parts.headers) {
             // Its place is not given back: it counts as a wrong token.

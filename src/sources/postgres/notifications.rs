@@ -6,7 +6,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_postgres::Notification;
 
 use super::super::content::{Content, Unfit};
-use super::super::rejected::Rejections;
+use super::super::pending_writes::PendingWrites;
 use super::super::sink::Sink;
 use super::connection::{Lost, Session};
 use super::turn::wait_for_turn;
@@ -23,7 +23,7 @@ pub(super) struct Listener<'a> {
     sink: &'a Sink,
     source: &'a PostgresSource,
     settings: &'a Notifications,
-    unkept: Rejections,
+    unkept: PendingWrites,
 }
 
 impl<'a> Listener<'a> {
@@ -36,7 +36,7 @@ impl<'a> Listener<'a> {
             sink,
             source,
             settings,
-            unkept: Rejections::default(),
+            unkept: PendingWrites::default(),
         }
     }
 

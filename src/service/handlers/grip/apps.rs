@@ -13,7 +13,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use crate::config::{self, Config};
 use crate::http::{Context, Head, Refusal, drop_hop_by_hop};
 use crate::hub::Hub;
-use crate::push::grip::{Continuation, EVENTS, Key, Order, Returning};
+use crate::push::grip::{Continuation, EVENTS, Key, Order, ResumableStreams};
 use crate::service::grip_keys::GripKeys;
 use crate::service::handlers::grip::turns::Turns;
 use crate::shares;
@@ -31,11 +31,11 @@ const DIFFERENT: [&str; 4] = ["last-event-id", "x-request-id", "traceparent", "t
 pub(in crate::service) struct GripMemory {
     order: Arc<Order>,
     /// Interrupted responses by the name of the app; those of an app that is no longer configured are forgotten.
-    returning: Arc<Mutex<HashMap<String, Weak<Returning>>>>,
+    returning: Arc<Mutex<HashMap<String, Weak<ResumableStreams>>>>,
 }
 
 impl GripMemory {
-    fn returning(&self, app: &str, parts: shares::Parts) -> Arc<Returning> {
+    fn returning(&self, app: &str, parts: shares::Parts) -> Arc<ResumableStreams> {
         let mut known = lock(&self.returning);
         known.retain(|_, returning| returning.strong_count() > 0);
         let found = known.get(app).and_then(Weak::upgrade);
@@ -43,7 +43,7 @@ impl GripMemory {
             found.change(parts);
             return found;
         }
-        let returning = Arc::new(Returning::new(parts));
+        let returning = Arc::new(ResumableStreams::new(parts));
         known.insert(app.to_owned(), Arc::downgrade(&returning));
         returning
     }
@@ -76,7 +76,7 @@ pub(in crate::service::handlers) struct GripApp {
     pub(super) keys: Arc<GripKeys>,
     refresh: Duration,
     resume: Duration,
-    returning: Arc<Returning>,
+    returning: Arc<ResumableStreams>,
     /// True if a held connection ends with the visitor's session.
     pub(super) session: bool,
     over_http: bool,

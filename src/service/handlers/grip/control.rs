@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use crate::http::{Body, Context, Head, Incoming, Received, Refusal, full, refuse};
 use crate::hub::Hub;
 use crate::push::grip::Items;
-use crate::push::unpublished;
+use crate::push::publish_refusal;
 use crate::service::exchange::bearer;
 use crate::service::handlers::grip::apps::{GripApp, GripApps};
 use crate::service::request_bodies::RequestBodies;
@@ -98,7 +98,7 @@ impl GripControl {
         let published = order
             .publish(&self.hub, &app.name, items, &self.shutdown)
             .await;
-        published.map_err(|error| unpublished(&error, self.hub.retry()))?;
+        published.map_err(|error| publish_refusal(&error, self.hub.retry()))?;
         Ok(taken(&parts.headers))
     }
 

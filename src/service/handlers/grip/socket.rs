@@ -84,7 +84,7 @@ impl GripSockets {
             .place(&app, lease, "grip-websocket", context, audit);
         let target = format!("app {}", app.name);
         let line = Opened::new(audit.who(), What::new(Kind::WebSocket, target.clone()));
-        let tunnel = context.inside.tunnels.open(Begun {
+        let tunnel = context.telemetry.tunnels.open(Begun {
             kind: TunnelKind::App,
             peer: context.peer.to_string(),
             target,

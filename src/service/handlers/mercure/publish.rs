@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::http::{Body, Context, Incoming, Received, Refusal, full};
 use crate::push::mercure::{FormFault, Grant, Publication};
-use crate::push::unpublished;
+use crate::push::publish_refusal;
 use crate::service::exchange::Exchange;
 use crate::service::handlers::mercure::Mercure;
 use crate::service::mercure_keys::Bearer;
@@ -37,7 +37,7 @@ impl Mercure {
             return Err(self.insufficient(reason));
         }
         let published = self.updates.publish(publication).await;
-        let id = published.map_err(|error| unpublished(&error, self.hub.retry()))?;
+        let id = published.map_err(|error| publish_refusal(&error, self.hub.retry()))?;
         let mut response = Response::new(full(id));
         let headers = response.headers_mut();
         let kind = HeaderValue::from_static("text/plain; charset=utf-8");

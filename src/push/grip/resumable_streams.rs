@@ -34,7 +34,7 @@ const FEW: usize = 256;
 pub(crate) type Key = [u8; 32];
 
 /// The streams of an app that may be resumed.
-pub(crate) struct Returning {
+pub(crate) struct ResumableStreams {
     entries: Mutex<Entries>,
     memory: Shares,
 }
@@ -61,7 +61,7 @@ struct State {
 /// A stream that is remembered while it is open, and for some time after.
 pub(super) struct Ticket(Arc<Entry>);
 
-impl Returning {
+impl ResumableStreams {
     /// A memory budget with shares for clients.
     #[must_use]
     pub(crate) fn new(parts: Parts) -> Self {
@@ -204,7 +204,10 @@ fn weight(instruct: &Instruct) -> u64 {
     let links = [
         instruct.next.as_ref().map(|link| link.uri.len()),
         instruct.gone.as_ref().map(String::len),
-        instruct.keep_alive.as_ref().map(|beat| beat.content.len()),
+        instruct
+            .keep_alive
+            .as_ref()
+            .map(|heartbeat| heartbeat.content.len()),
     ];
     let texts = headers.chain(values).chain(channels);
     let texts = texts.chain(links.into_iter().flatten()).sum::<usize>();
@@ -268,7 +271,7 @@ fn positions<'a>(format: &'a str, id: &'a str) -> Option<HashMap<&'a str, &'a st
     id.is_empty().then_some(found)
 }
 
-impl std::fmt::Debug for Returning {
+impl std::fmt::Debug for ResumableStreams {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Returning").finish_non_exhaustive()
     }

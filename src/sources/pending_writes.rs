@@ -13,14 +13,14 @@ const MOST: usize = 1_000;
 
 /// The waiting messages, in order.
 #[derive(Default)]
-pub(super) struct Rejections(VecDeque<Waiting>);
+pub(super) struct PendingWrites(VecDeque<Waiting>);
 
 struct Waiting {
     uid: Option<u32>,
     kept: Pending,
 }
 
-impl Rejections {
+impl PendingWrites {
     /// Adds a published message if its result is still pending.
     pub(super) fn push(&mut self, uid: Option<u32>, published: Option<Published>) {
         if let Some(kept) = published.and_then(Published::pending_on_disk) {

@@ -37,7 +37,7 @@ async fn one_address_takes_its_share_of_the_memory_and_what_is_too_old_gives_roo
         address: 50,
         session: 10,
     };
-    let (returning, within) = (Returning::new(parts), Duration::from_secs(60));
+    let (returning, within) = (ResumableStreams::new(parts), Duration::from_secs(60));
     let remember = |number: usize, address: u8| {
         returning.remember(key(number), from(address), &instruct(LENGTH), within)
     };

@@ -9,7 +9,7 @@ use crate::hub::PublishError;
 
 /// The refusal of a message; `retry` is the time after which it may be accepted.
 #[must_use]
-pub(crate) fn unpublished(error: &PublishError, retry: Duration) -> Refusal {
+pub(crate) fn publish_refusal(error: &PublishError, retry: Duration) -> Refusal {
     let status = match error {
         PublishError::Unknown(_) => StatusCode::NOT_FOUND,
         PublishError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,

@@ -11,13 +11,13 @@ use crate::upstream::Payload;
 
 /// A request of Noren itself for an address of an app.
 #[derive(Clone, Debug)]
-pub(super) struct SignOfLife {
+pub(super) struct Probe {
     method: Method,
     target: Uri,
     headers: HeaderMap,
 }
 
-impl SignOfLife {
+impl Probe {
     /// The request for an app: for its `health-path`, or else `OPTIONS *`, which is there for this purpose
     /// (RFC 9110 §9.3.7).
     pub(super) fn of(settings: &config::App) -> Self {

@@ -10,14 +10,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::instruct::KeepAlive;
 
 /// A timer for heartbeats.
-pub(super) struct Beat {
+pub(super) struct Heartbeat {
     settings: KeepAlive,
     clock: Pin<Box<Sleep>>,
     /// Time of the last content.
     wrote: Instant,
 }
 
-impl Beat {
+impl Heartbeat {
     pub(super) fn new(settings: KeepAlive) -> Self {
         let now = Instant::now();
         Self {

@@ -9,7 +9,7 @@ use crate::telemetry::{Heartbeat, LogLimiter, Metrics, TokenSourceCounts, Tunnel
 
 /// Telemetry of one server, shared by all its parts.
 #[derive(Debug)]
-pub struct Inside {
+pub struct Telemetry {
     /// Counters and timings.
     pub metrics: Metrics,
     /// The file of each certificate, and its end in milliseconds since 1970.
@@ -19,7 +19,7 @@ pub struct Inside {
     /// The open tunnels.
     pub tunnels: Tunnels,
     /// Heartbeat of the task that runs every second.
-    pub pulse: Heartbeat,
+    pub heartbeat: Heartbeat,
     /// Limiter for lines about failed handshakes.
     pub failed_handshakes: LogLimiter,
     /// Limiter for lines about refused connections.
@@ -28,7 +28,7 @@ pub struct Inside {
     pub refused_requests: LogLimiter,
 }
 
-impl Inside {
+impl Telemetry {
     /// Creates the telemetry of a server that has not started yet.
     #[must_use]
     pub fn new() -> Arc<Self> {
@@ -38,7 +38,7 @@ impl Inside {
             certificates: ArcSwap::default(),
             token_sources: ArcSwap::default(),
             metrics,
-            pulse: Heartbeat::new(),
+            heartbeat: Heartbeat::new(),
             failed_handshakes: LogLimiter::new(),
             refused_connections: LogLimiter::new(),
             refused_requests: LogLimiter::new(),
