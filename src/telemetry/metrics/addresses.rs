@@ -57,7 +57,7 @@ impl Addresses {
         );
         registry.register(
             "app_address_failures",
-            "Times the address was taken out because it could not be connected to or was silent",
+            "Times the address was out of use because it could not be connected to or was silent",
             own.failures.clone(),
         );
         own

@@ -94,30 +94,30 @@ impl Apps {
         };
         registry.register_with_unit(
             "http_request_duration",
-            "From the head of a request to the last byte of the app's answer",
+            "Time from the head of a request to the last byte of the response",
             Unit::Seconds,
             own.duration.clone(),
         );
         registry.register_with_unit(
             "app_queue_wait",
-            "How long requests waited for a worker of the app",
+            "Time that requests waited for a worker of the app",
             Unit::Seconds,
             own.queue.clone(),
         );
         registry.register_with_unit(
             "app_response",
-            "From having a worker to the head of the app's answer",
+            "Time from getting a worker to the head of the app's response",
             Unit::Seconds,
             own.answer.clone(),
         );
         registry.register(
             "app_failures",
-            "Requests without an answer of the app, by reason",
+            "Requests to the app that failed, by reason",
             own.failures.clone(),
         );
         registry.register(
             "app_limited",
-            "Requests refused since their address has reached a limit of the app, by its key",
+            "Requests refused because their address has reached a limit of the app, by its key",
             own.limited.clone(),
         );
         registry.register(

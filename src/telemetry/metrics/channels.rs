@@ -71,7 +71,7 @@ impl Channels {
         );
         registry.register(
             "channel_history_messages",
-            "Messages that can still be got",
+            "Messages in the history",
             own.kept.clone(),
         );
         registry.register(
@@ -86,23 +86,23 @@ impl Channels {
         );
         registry.register(
             "channel_deliveries",
-            "Messages handed to subscribers",
+            "Messages passed to subscribers",
             own.deliveries.clone(),
         );
         registry.register_with_unit(
             "channel_delivery",
-            "From publishing a message to handing it to a subscriber's transport",
+            "Time from publishing a message to passing it to a subscriber's transport",
             Unit::Seconds,
             own.delivery.clone(),
         );
         registry.register(
             "channel_resets",
-            "Gaps that subscribers were told of, by reason",
+            "Gaps reported to subscribers, by reason",
             own.resets.clone(),
         );
         registry.register(
             "channel_subscribers_refused",
-            "Subscribers that were told to come back later, by reason",
+            "Subscribers that were refused and may try again later, by reason",
             own.refused.clone(),
         );
         own

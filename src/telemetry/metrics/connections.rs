@@ -55,7 +55,7 @@ impl Connections {
         registry.register("connections", "Connections open now", own.open.clone());
         registry.register(
             "connections_limit",
-            "Connections that may be open",
+            "Limit on open connections",
             own.limit.clone(),
         );
         registry.register(
@@ -80,19 +80,19 @@ impl Connections {
         );
         registry.register_with_unit(
             "tls_handshake_duration",
-            "From accepting a connection to the end of its TLS handshake",
+            "Time from accepting a connection to the end of its TLS handshake",
             Unit::Seconds,
             own.handshake_time.clone(),
         );
         registry.register_with_unit(
             "tls_certificate_expiry_timestamp",
-            "When clients begin to refuse the certificate, in seconds since 1970",
+            "Expiry of the certificate, in seconds since 1970",
             Unit::Seconds,
             own.certificates.clone(),
         );
         registry.register(
             "acme_certificates",
-            "Certificates that the authority of [acme] has given",
+            "Certificates that the authority of [acme] has issued",
             own.issued.clone(),
         );
         registry.register(

@@ -125,7 +125,7 @@ impl Collector for Process {
             if let Some(booted) = booted() {
                 tell(
                     "process_start_time",
-                    "When the process started, in seconds since 1970",
+                    "Start of the process, in seconds since 1970",
                     Some(&Unit::Seconds),
                     &ConstGauge::new(booted + stat.started),
                 )?;
@@ -142,7 +142,7 @@ impl Collector for Process {
         if let Some(most) = most_descriptors() {
             tell(
                 "process_max_fds",
-                "File descriptors there may be",
+                "Limit on file descriptors",
                 None,
                 &ConstGauge::new(most),
             )?;

@@ -95,7 +95,7 @@ impl Requests {
         let refused = Family::default();
         registry.register(
             "http_requests",
-            "Requests answered, by who answered and the class of the status",
+            "Requests by handler and class of status",
             Family::clone(&all),
         );
         registry.register(

@@ -33,13 +33,13 @@ impl SpoolMetrics {
         let own = Self::default();
         registry.register_with_unit(
             "spool_disk",
-            "Bodies on disk now, of requests until they are complete and of answers until they are taken",
+            "Bodies on disk now: of requests until they are complete, and of responses until they are taken",
             Unit::Bytes,
             own.disk.clone(),
         );
         registry.register_with_unit(
             "spool_memory",
-            "Answers in memory now that their clients have not taken yet",
+            "Responses in memory that their clients have not taken yet",
             Unit::Bytes,
             own.memory.clone(),
         );
@@ -50,7 +50,7 @@ impl SpoolMetrics {
         );
         registry.register(
             "spool_answers",
-            "Answers that were taken off the app faster than their clients took them",
+            "Responses that were taken off the app faster than their clients took them",
             own.answers.clone(),
         );
         own

@@ -71,15 +71,11 @@ impl TunnelMetrics {
         let bytes = Family::<BytesLabel, Counter>::default();
         let duration =
             Family::<KindLabel, Histogram, _>::new_with_constructor(lifetime as fn() -> Histogram);
-        registry.register(
-            "tunnels",
-            "Tunnels open now, by what they lead to",
-            open.clone(),
-        );
+        registry.register("tunnels", "Open tunnels, by kind of target", open.clone());
         registry.register("tunnels_opened", "Tunnels opened", opened.clone());
         registry.register_with_unit(
             "tunnel_duration",
-            "How long tunnels were open that have ended",
+            "Duration of tunnels that have ended",
             Unit::Seconds,
             duration.clone(),
         );
