@@ -38,7 +38,7 @@ enum Origin {
     Amqp(Box<config::AmqpSource>),
     Postgres {
         settings: Box<config::PostgresSource>,
-        /// The stream of the cluster, one of whose nodes has the notifications.
+        /// The stream of the cluster, of which only one node subscribes to notifications.
         cluster: Option<String>,
     },
     Webhook(Box<config::WebhookSource>),
@@ -111,7 +111,7 @@ impl Source {
         }
     }
 
-    /// Path of the socket that it listens on, if it does.
+    /// Path of its listening socket, if it has one.
     pub(super) fn listens_on(&self) -> Option<&Path> {
         match &self.origin {
             Origin::Listen { listen, .. } => Some(&listen.address),
@@ -121,7 +121,7 @@ impl Source {
         }
     }
 
-    /// The sink that its messages go into.
+    /// The sink for its messages.
     pub(super) fn sink(&self, hub: &Hub) -> Sink {
         let (kind, address) = match &self.origin {
             Origin::Wok { address, .. } => ("wok", unix(address)),
@@ -223,8 +223,8 @@ impl Resource {
     }
 }
 
-/// Opens the socket of a listening source. An open one is reused if only the rules for reading have changed, so
-/// that programs that connect meanwhile are not refused.
+/// Opens the socket of a listening source. An open one is reused if only the rules for reading have changed, so that
+/// programs that connect meanwhile are not refused.
 fn socket(
     listen: &config::Listen,
     sockets: &HashMap<PathBuf, Arc<PublishSocket>>,

@@ -106,8 +106,8 @@ impl Splitter {
         found.map(|at| self.searched + at)
     }
 
-    /// Handles the lack of a marker: keeps a possible beginning of one, and the message while it is within the
-    /// limit; true when it has just exceeded the limit.
+    /// Handles a missing marker: keeps a possible start of one, and the message while it is within the limit; true when
+    /// it has just exceeded the limit.
     fn wait(&mut self, limit: usize) -> bool {
         let may_begin = self.marker.len() - 1;
         self.searched = self

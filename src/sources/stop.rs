@@ -1,4 +1,4 @@
-//! The stop signal of a source: the server's shutdown, or a reload whose file has the source no more.
+//! The stop signal of a source: the server's shutdown, or a reload that removes the source.
 
 use std::future::Future;
 
@@ -14,7 +14,7 @@ pub(super) struct Stop {
 }
 
 impl Stop {
-    /// A signal that the shutdown gives too.
+    /// A signal that is also given by the shutdown.
     pub(super) fn new(shutdown: &Shutdown) -> Self {
         Self {
             shutdown: shutdown.clone(),

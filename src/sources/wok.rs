@@ -63,8 +63,8 @@ pub(super) async fn follow(sink: &Sink, address: &Path, boundary: &str, stop: &S
     }
 }
 
-/// Reads until the connection ends; returns the reason, and whether it was of any use: an app that accepts and
-/// closes at once must not be tried ten times a second.
+/// Reads until the connection ends; returns the reason, and whether it was of any use: an app that accepts and closes
+/// at once must not be tried ten times a second.
 ///
 /// At the stop the app cannot write any more, and what it has written before is read.
 async fn read_all(sink: &Sink, mut socket: Socket, boundary: &str, stop: &Stop) -> (String, bool) {

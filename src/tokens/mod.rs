@@ -69,7 +69,7 @@ pub(crate) struct Target {
     pub boundary: Option<Arc<[u8]>>,
     /// The password of the console, if its source tells it.
     pub password: Option<Secret>,
-    /// True if the token, or the link, is for looking only.
+    /// True if the token, or the link, is view-only.
     pub view_only: bool,
     /// End of the token in Unix seconds, if its source tells it.
     pub expires: Option<u64>,
@@ -115,8 +115,8 @@ impl Target {
         rfb.filter(|rfb| self.shared().is_none() && rfb.is_spoken_at(&self.endpoint))
     }
 
-    /// The permissions of visitors at consoles of the same source that RFB is spoken with. Whoever may only look there
-    /// cannot be held to it here.
+    /// The permissions of visitors at those consoles of the same source that have RFB. A visitor who is view-only there
+    /// must not open this target, where view-only cannot be enforced.
     #[must_use]
     pub(crate) fn access_elsewhere(&self) -> Option<&RfbAccess> {
         let rfb = self.terms.rfb.as_deref();

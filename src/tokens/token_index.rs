@@ -23,8 +23,8 @@ use crate::fs::FileId;
 /// look alike; ticks are some milliseconds, and two seconds on the coarsest file systems.
 pub(super) const SETTLED: Duration = Duration::from_secs(3);
 
-/// A keyed hash of a token, shortened to 128 bits: enough to tell tokens apart whose owners do not try to collide,
-/// and a file is read before its token counts.
+/// A keyed hash of a token, shortened to 128 bits. That is enough to distinguish tokens: their owners do not try to
+/// collide, and a token counts only after its file was read.
 type Mark = [u8; 16];
 
 /// The key for hashing tokens.

@@ -18,7 +18,7 @@ use crate::text::file::{LARGEST_SECRET, read_text};
 
 /// Limit on bytes read from one connection: the replies to three short commands.
 const LONGEST: u64 = 16 * 1024;
-/// Limit on concurrent queries, so that a flood of made-up tokens does not reach the server.
+/// Limit on concurrent queries, so that a flood of invented tokens does not reach the server.
 const AT_ONCE: usize = 16;
 
 /// The server.
@@ -75,7 +75,7 @@ impl TokenRedis {
         }
     }
 
-    /// Reads the password file, each time, so that a password can be changed without a reload.
+    /// Reads the password file for each query, so that a password can be changed without a reload.
     async fn login(&self) -> Result<RedisConnectionInfo, String> {
         let mut login = RedisConnectionInfo::default()
             .set_db(self.source.database)

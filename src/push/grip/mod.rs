@@ -4,7 +4,7 @@
 //! A held connection is a subscriber of the hub. The app's channels are channels of the hub in a namespace of the app,
 //! so that their history, limits and cluster are those of all others.
 //!
-//! Knows no request: who may come in, and how the app is asked, is decided above.
+//! Must not know requests: permissions, and the way to the app, are decided above.
 
 mod cause;
 mod control;

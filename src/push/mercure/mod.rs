@@ -5,7 +5,7 @@
 //! limits are those of all channels. Each subscriber walks that history and gets what its selectors match; a private
 //! update only if its token permits one of the update's topics, in the history as well as live.
 //!
-//! Knows no request: who has which token, and who may come in, is decided above.
+//! Must not know requests: tokens and permissions are checked above.
 
 mod audience;
 mod characters;

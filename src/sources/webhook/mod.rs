@@ -1,5 +1,5 @@
 //! The `webhook` source: signed requests of another service, which `service` hands over. Each becomes a message by the
-//! source's templates. Knows no connection and no route.
+//! source's templates. Must not know connections and routes.
 
 mod signature;
 
@@ -21,9 +21,9 @@ pub(crate) use signature::Unbelieved;
 
 use signature::Secrets;
 
-/// Headers in which services name the event.
+/// Headers with the event.
 const EVENTS: [&str; 3] = ["x-github-event", "x-gitlab-event", "x-gitea-event"];
-/// Headers in which services name the delivery.
+/// Headers with the id of the delivery.
 const DELIVERIES: [&str; 4] = [
     "x-github-delivery",
     "webhook-id",
@@ -37,7 +37,7 @@ pub(super) struct Gate {
     secrets: ArcSwap<Secrets>,
 }
 
-/// A webhook that takes requests.
+/// A webhook that accepts requests.
 #[derive(Clone)]
 pub(crate) struct Webhook {
     gate: Arc<Gate>,
@@ -50,7 +50,7 @@ pub(crate) enum WebhookFault {
     /// The request is not authentic.
     #[error(transparent)]
     Unbelieved(#[from] Unbelieved),
-    /// The request is authentic, and cannot become a message.
+    /// The request is authentic, but cannot become a message.
     #[error("{0}")]
     Unfit(String),
     /// The hub refused the message.
@@ -67,7 +67,7 @@ impl Gate {
         })
     }
 
-    /// Takes the secrets that another reading has found.
+    /// Replaces the secrets by newly read ones.
     pub(super) fn renew(&self, other: &Self) {
         self.secrets.store(other.secrets.load_full());
     }
@@ -84,7 +84,7 @@ impl Webhook {
         self.gate.settings.body_size
     }
 
-    /// True if a request has the header of a signature. One without need not be read.
+    /// True if a request has the header of a signature. A request without one need not be read.
     #[must_use]
     pub(crate) fn is_signed(&self, headers: &HeaderMap) -> bool {
         headers.contains_key(match self.gate.settings.signature {
@@ -95,7 +95,7 @@ impl Webhook {
         })
     }
 
-    /// Counts a request that was refused before it was read to its end, or is not believed.
+    /// Counts a request that was refused before it was read completely, or that is not authentic.
     pub(crate) fn refuse(&self, reason: &dyn ToString) {
         self.sink.refuse(None, reason);
     }
@@ -113,7 +113,7 @@ impl Webhook {
         Ok(Delivery { id: believed.id })
     }
 
-    /// Publishes a verified request. One that came before is not published again.
+    /// Publishes a verified request, unless it is a repetition.
     ///
     /// # Errors
     /// A [`WebhookFault`] says why it cannot be; nothing was published then.
@@ -157,11 +157,11 @@ impl Webhook {
 
 /// A verified request.
 pub(crate) struct Delivery {
-    /// The id that is signed, if there is one.
+    /// The signed id, if there is one.
     id: Option<String>,
 }
 
-/// The JSON of a body: all of it, or the field `payload` of a form, which GitHub can send.
+/// The JSON in a body: the whole body, or the field `payload` of a form, which GitHub can send.
 fn json_of<'a>(headers: &HeaderMap, body: &'a [u8]) -> Option<Cow<'a, str>> {
     let kind = headers
         .get(CONTENT_TYPE)

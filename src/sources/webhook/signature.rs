@@ -1,5 +1,5 @@
 //! Signatures of webhooks, over the raw bytes of the body: GitHub's, GitLab's token, Stripe's, and Standard Webhooks.
-//! Knows no channel. No secret and no signature is in an error, and none is compared in a way that leaks time.
+//! Must not know channels. Errors contain no secret and no signature, and both are compared in constant time.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,17 +17,17 @@ use crate::text::Reason;
 use crate::text::file::{LARGEST_SECRET, read_text};
 use crate::text::permission::Use;
 
-/// Signatures in one header at most; a service that changes its secret sends two.
+/// Limit on signatures in one header; a service that is changing its secret sends two.
 const MOST: usize = 16;
-/// The shortest secret, in characters.
+/// Minimum length of a secret, in characters.
 const SHORTEST: usize = 16;
-/// The beginning of each secret of Standard Webhooks.
+/// Prefix of the secrets of Standard Webhooks.
 const STANDARD_PREFIX: &str = "whsec_";
 
 /// The secrets of a webhook.
 pub(super) struct Secrets(Vec<Secret>);
 
-/// A secret, as the form of its signature wants it.
+/// A secret in the form that its signature needs.
 enum Secret {
     /// The key of an HMAC.
     Key(Box<hmac::Key>),
@@ -35,29 +35,29 @@ enum Secret {
     Token([u8; 32]),
 }
 
-/// Reasons why a request is not believed.
+/// Reasons why a request is not authentic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unbelieved {
     /// The header of the signature is missing, doubled or malformed.
     #[error("it has no signature in the header {0}")]
     Unsigned(&'static str),
-    /// No secret has signed it.
+    /// It was signed with none of the secrets.
     #[error("its signature is of none of the secrets")]
     Wrong,
-    /// The signature is too old, or of the future.
+    /// It was signed too long ago, or in the future.
     #[error("it was signed at another time: {0:?} from now, and tolerance is {1:?}")]
     Late(Duration, Duration),
 }
 
-/// A believed request: what is signed and tells one delivery from another.
+/// An authentic request: the signed values that identify its delivery.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Believed {
-    /// The id of the delivery, if one is signed.
+    /// The id of the delivery, if it is signed.
     pub(super) id: Option<String>,
 }
 
 impl Secrets {
-    /// Reads the files.
+    /// Reads the files with the secrets.
     pub(super) fn read(files: &[SecretFile], form: WebhookSignature) -> Result<Self, Reason> {
         let secrets = files.iter().map(|file| {
             let path = file.path();
@@ -124,7 +124,7 @@ impl Secrets {
         }
     }
 
-    /// Checks each secret with each signature; the time it takes does not tell which fits.
+    /// Compares each secret with each signature; the time does not reveal which one matches.
     fn check(&self, text: &[&[u8]], signatures: &[Vec<u8>]) -> Result<(), Unbelieved> {
         let mut found = false;
         for secret in &self.0 {
@@ -176,14 +176,14 @@ impl Secret {
     }
 }
 
-/// The value of a header that is there once.
+/// The value of a header that occurs exactly once.
 fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
     values.next().is_none().then(|| value.to_str().ok())?
 }
 
-/// The time and the signatures of a form `t=…,v1=…,v1=…`. Other versions are passed over.
+/// The time and the signatures in the form `t=…,v1=…,v1=…`. Other versions are ignored.
 fn stripe(value: &str) -> Option<(&str, Vec<Vec<u8>>)> {
     let (mut time, mut signatures) = (None, Vec::new());
     for part in value.split(',') {
@@ -197,7 +197,7 @@ fn stripe(value: &str) -> Option<(&str, Vec<Vec<u8>>)> {
     Some((time?, signatures))
 }
 
-/// The signatures of a form `v1,… v1,…`. Other versions are passed over.
+/// The signatures in the form `v1,… v1,…`. Other versions are ignored.
 fn standard(value: &str) -> Vec<Vec<u8>> {
     let signatures = value.split(' ').filter_map(|part| {
         let text = part.strip_prefix("v1,")?;
@@ -206,7 +206,7 @@ fn standard(value: &str) -> Vec<Vec<u8>> {
     signatures.take(MOST).collect()
 }
 
-/// Checks a time in Unix seconds; `None` if it is none.
+/// Parses a time in Unix seconds; `None` if it is malformed.
 fn in_time(text: &str, now: SystemTime, tolerance: Duration) -> Option<Result<(), Unbelieved>> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let seconds: u64 = text.parse().ok().filter(|_| digits)?;

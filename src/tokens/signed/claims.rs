@@ -1,15 +1,15 @@
-//! The claims of a signed link, and what they ask for. Must not know keys and files.
+//! The claims of a signed link, and their checks. Must not know keys and files.
 //!
 //! | claim | meaning |
 //! |---|---|
 //! | `token` | the name of the token that the link stands for, as `noren token NAME` takes it |
 //! | `host`, `port` | in its place: the target itself, as websockify's `JWTTokenApi` has it |
 //! | `exp`, `nbf` | not after, not before, in seconds since 1970 (RFC 7519 §4.1.4, §4.1.5) |
-//! | `jti` | what is the same in no other link (§4.1.7); a single-use link needs it |
+//! | `jti` | unique identifier of the link (§4.1.7); required for a single-use link |
 //! | `single_use` | `true`: it opens once |
-//! | `view_only` | `true`: it is for looking only |
-//! | `ip` | the address, or the network such as `192.0.2.0/24`, that it is for |
-//! | `aud` | who it is for (§4.1.3); see `bridge.signed.audience` |
+//! | `view_only` | `true`: the console is view-only |
+//! | `ip` | the address of the client, or its network such as `192.0.2.0/24` |
+//! | `aud` | the audience (§4.1.3); see `bridge.signed.audience` |
 
 use std::net::IpAddr;
 
