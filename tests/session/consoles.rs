@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::{App, COOK};
-use crate::harness::{Answer, Backend, Door};
+use crate::harness::{Answer, Backend, Door, until};
 
 /// The response to a GET with these lines.
 async fn get(door: &Door, path: &str, lines: &str) -> Answer {
@@ -156,4 +156,56 @@ async fn recordings_are_on_the_admin_page_only_where_the_file_says_so() {
         app.answers("/tasks", "200 OK\r\nRemote-User: ann\r\n");
         assert_eq!(get(&door, "/noren/recordings/list", COOK).await.status, 403);
     }
+}
+
+#[tokio::test]
+async fn one_address_has_two_lists_made_at_a_time_and_others_have_theirs() {
+    let app = App::start().await;
+    let settings = format!(
+        "token-path = '/vms/{{vm}}'\nworkers = 10\ntimeout = '20s'\nallow-cache = '60s'\n\
+         [server]\nhosts = ['door.example']\n[bridge.consoles]\npath = '/consoles'\n{THREE}"
+    );
+    let door = door_of(&app, &settings).await;
+    let cookie = |number: u32| format!("Cookie: wok=cook; n={number}\r\n");
+    let visitors = [
+        (1, "127.0.0.1"),
+        (2, "127.0.0.1"),
+        (3, "127.0.0.1"),
+        (4, "127.0.0.2"),
+    ];
+    let mut clients = Vec::new();
+    for (number, address) in visitors {
+        // The app knows each of them.
+        let mut client = door.plain_from(address).await;
+        let request = Door::get("/consoles/about?token=none", &cookie(number));
+        assert_eq!(client.ask(&request).await.status, 404);
+        clients.push(client);
+    }
+    app.open(false);
+    let has_asked = |number: u32| {
+        let heads = app.0.heads.lock().unwrap();
+        heads.iter().any(|head| {
+            let is_its = head
+                .one("cookie")
+                .is_some_and(|line| line.ends_with(&format!("n={number}")));
+            is_its && head.start.contains("/vms/")
+        })
+    };
+    for ((number, _), client) in visitors.into_iter().zip(&mut clients) {
+        client
+            .send(Door::get("/consoles/list", &cookie(number)))
+            .await;
+        if number != 3 {
+            until("the app to be asked", || async {
+                has_asked(number).then_some(())
+            })
+            .await;
+        }
+    }
+    assert!(!has_asked(3));
+    app.open(true);
+    for client in &mut clients {
+        assert_eq!(client.answer().await.status, 200);
+    }
+    assert!(has_asked(3));
 }

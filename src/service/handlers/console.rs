@@ -30,6 +30,7 @@ use crate::service::session_auth::SessionAuth;
 use crate::service::shared::Shared;
 use crate::service::token_limit::{TokenLimit, forgive};
 use crate::service::tunnel_permits::TunnelPermits;
+use crate::shares::Shares;
 use crate::shutdown::Shutdown;
 use crate::tokens::{LinkError, ResolveError, Resolver, Target, TargetRequest, Token, TokenError};
 use crate::websocket::Handshake;
@@ -54,6 +55,8 @@ pub(super) struct Console {
     permits: TunnelPermits,
     recorder: Option<Recorder>,
     shared: SharedConsoles,
+    /// The lists of consoles in progress.
+    lists: Shares,
     shutdown: Shutdown,
 }
 
@@ -82,6 +85,7 @@ impl Console {
             wok_page: WokPage::new(config, shared),
             tells_names: config.session.token_path.is_some(),
             permits: shared.permits.clone(),
+            lists: permission::lists(),
             recorder,
             shutdown: shared.shutdown.clone(),
         }
