@@ -86,10 +86,19 @@ async fn a_link_for_looking_only_is_held_to_it() {
     let refused = serial.door.tls().await.ask(&request("")).await;
     assert_eq!(refused.status, 403, "{}", refused.text());
     let path = format!("/websockify?token={once}&viewer=me");
-    let _viewer = serial.door.websocket(&path).await;
+    let viewer = serial.door.websocket(&path).await;
     let answer = serial.door.tls().await.ask(&request("&viewer=me")).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let refused = serial.door.tls().await.ask(&request("&viewer=you")).await;
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    // What that connection hears of others ends with it.
+    let mut events = serial.door.tls().await;
+    let stream = request("&viewer=me").replace("application/json", "text/event-stream");
+    events.send(stream).await;
+    assert_eq!(events.head().await.status(), 200);
+    drop(viewer);
+    while !events.input.chunk().await.is_empty() {}
+    let refused = serial.door.tls().await.ask(&request("&viewer=me")).await;
     assert_eq!(refused.status, 403, "{}", refused.text());
 }
 

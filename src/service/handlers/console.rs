@@ -331,7 +331,8 @@ impl Console {
             .as_deref()
             .zip(view.as_ref())
             .is_some_and(|(name, view)| view.has(name));
-        if asked.is_single_use() && !is_there {
+        let is_single_use = asked.is_single_use();
+        if is_single_use && !is_there {
             return Err(not_admitted(&LinkError::Used));
         }
         if let (Question::Events, Some(view)) = (question, &view) {
@@ -347,6 +348,7 @@ impl Console {
             let rights = Rights {
                 lease,
                 revocation: times.are_any().then(watch),
+                are_of_viewer: is_single_use,
                 _slot: slot,
             };
             let interval = self.settings.heartbeat.unwrap_or(HEARTBEAT);

@@ -26,6 +26,8 @@ const PACE: Duration = Duration::from_millis(100);
 pub(super) struct Rights {
     pub(super) lease: Option<Lease>,
     pub(super) revocation: Option<Revocation>,
+    /// True if they are those of one viewer, and end with it: its link opens nothing else.
+    pub(super) are_of_viewer: bool,
     /// The permit of a connection, if it has one of its own.
     pub(super) _slot: Option<Slot>,
 }
@@ -45,7 +47,7 @@ pub(super) fn presence_stream(
     let stop = tasks.clone();
     tasks.spawn(async move {
         tokio::select! {
-            () = feed(&view, name.as_deref(), interval, &sender) => {}
+            () = feed(&view, name.as_deref(), rights.are_of_viewer, interval, &sender) => {}
             () = ended(&rights) => {}
             () = sender.closed() => {}
             // Pages come back to the process that takes over.
@@ -60,6 +62,7 @@ pub(super) fn presence_stream(
 async fn feed(
     view: &ConsoleView,
     name: Option<&str>,
+    is_of_viewer: bool,
     interval: Duration,
     sender: &mpsc::Sender<Bytes>,
 ) {
@@ -67,6 +70,9 @@ async fn feed(
     while !view.has_ended() {
         // Before it is looked at, so that no change is missed.
         changes.mark_unchanged();
+        if is_of_viewer && !name.is_some_and(|name| view.has(name)) {
+            return;
+        }
         let presence = serde_json::to_string(&view.presence(name)).unwrap_or_default();
         let event = format!("event: presence\ndata: {presence}\n\n");
         if sender.send(event.into()).await.is_err() {
