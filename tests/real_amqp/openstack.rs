@@ -9,7 +9,7 @@ use crate::support::{run, until};
 fn shipped() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/horizon.toml");
     let text = std::fs::read_to_string(path).expect("a shipped configuration");
-    let begin = text.find("# What Nova tells").expect("its sources");
+    let begin = text.find("\n[[channel]]").expect("its sources");
     // Without the admin socket: the house has one of its own.
     let end = text.find("\n[admin]").expect("an admin socket");
     let tables = text.get(begin..end).expect("a text");
