@@ -203,6 +203,12 @@ fn a_reload_with_an_invalid_file_names_its_fault_and_nothing_else() {
     assert_eq!(ran.status.code(), Some(78), "{}", ran.stderr);
     let expected = format!("noren: {file}:2: server.thread: unknown key");
     assert!(ran.stderr.starts_with(&expected), "{}", ran.stderr);
+    let missing = path(&directory, "none.toml");
+    let ran = noren(directory.path(), &["reload", "--config", &missing]);
+    let expected = format!(
+        "noren: {missing}: cannot be read: there is no such file; name the admin socket with --socket PATH"
+    );
+    assert!(ran.stderr.starts_with(&expected), "{}", ran.stderr);
 }
 
 #[test]

@@ -15,10 +15,9 @@ use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use noren::config::Listener;
-use noren::{Config, ConfigError};
 use tokio::net::UnixStream;
 
-use crate::cli::{Failure, file_or_default};
+use crate::cli::{Failure, file_or_default, load_or_advise};
 
 /// The longest answer that is read: a status with all its rows.
 const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
@@ -43,18 +42,9 @@ impl Place {
             return Ok(socket);
         }
         let file = file_or_default(self.config);
-        let config = Config::load(&file).map_err(|error| {
-            // The user of a command that reads another file has to name this one; a fault in it speaks for itself.
-            let is_elsewhere = matches!(error, ConfigError::Unreadable { .. });
-            let error = anyhow::Error::from(error);
-            Failure::Configuration(if is_elsewhere {
-                error.context(
-                    "name the admin socket with --socket PATH, or the configuration with --config FILE",
-                )
-            } else {
-                error
-            })
-        })?;
+        let remedy =
+            "name the admin socket with --socket PATH, or the configuration with --config FILE";
+        let config = load_or_advise(&file, remedy)?;
         config.admin.socket.clone().ok_or_else(|| {
             let example = example_url(&config.listeners, &config.hub.path);
             Failure::Configuration(anyhow!(

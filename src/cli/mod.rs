@@ -21,9 +21,10 @@ mod token;
 mod upgrade;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
+use noren::{Config, ConfigError};
 
 /// One program in front of a blocking web app: TLS reverse proxy, bridge to consoles, notification hub.
 #[derive(Debug, Parser)]
@@ -220,6 +221,16 @@ fn current_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     use anyhow::Context;
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().build().context("start the runtime")
+}
+
+/// Loads a configuration. The error about a file that cannot be read ends with the remedy.
+fn load_or_advise(file: &Path, remedy: &str) -> Result<Config, Failure> {
+    Config::load(file).map_err(|error| match error {
+        ConfigError::Unreadable { .. } => {
+            Failure::Configuration(anyhow::anyhow!("{error}; {remedy}"))
+        }
+        ConfigError::Invalid { .. } => Failure::configuration(error),
+    })
 }
 
 /// The configuration file named on the command line, or the default one.

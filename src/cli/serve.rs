@@ -15,7 +15,7 @@ use noren::{
 use tokio::runtime::{Builder, Runtime};
 use tracing::{error, info, warn};
 
-use crate::cli::{DEFAULT_FILE, Failure, upgrade, with_causes};
+use crate::cli::{DEFAULT_FILE, Failure, load_or_advise, upgrade, with_causes};
 use crate::notify;
 use crate::signals::{self, ControlEvent, Signals};
 
@@ -103,11 +103,10 @@ impl Serve {
         let mut config = match &self.config {
             Some(file) => Config::load(file).map_err(Failure::configuration)?,
             None if flags_suffice => Config::default(),
-            None => Config::load(Path::new(DEFAULT_FILE))
-                .context(
-                    "say what to serve, for example with: noren serve --app http://127.0.0.1:8010",
-                )
-                .map_err(Failure::Configuration)?,
+            None => load_or_advise(
+                Path::new(DEFAULT_FILE),
+                "say what to serve, for example with: noren serve --app http://127.0.0.1:8010",
+            )?,
         };
         self.apply(&mut config).map_err(Failure::Configuration)?;
         Ok(config)
