@@ -79,6 +79,8 @@ fn permissions_that_are_taken_away_are_told_and_given_again_they_are_used() {
     house.hears_again("nova");
     house.rabbit.permit("noren", ["^$", "^$", "^$"]);
     let reason = until("the refusal", || {
+        // On a channel that is never idle the broker goes on with what it has permitted.
+        house.publisher.ask("send nova # {\"n\": 1000000}");
         let status = house.status_of_source();
         let reason = status["last_error"].as_str()?.to_owned();
         status["since"].is_null().then_some(reason)
@@ -101,6 +103,22 @@ fn permissions_that_are_taken_away_are_told_and_given_again_they_are_used() {
         "{status}"
     );
     assert!(!house.admin("/readyz").contains("is down"));
+}
+
+#[test]
+fn a_user_who_is_removed_is_told_and_made_again_is_used() {
+    let mut house = House::least_privileged();
+    house.hears_again("nova");
+    house.rabbit.forget("noren");
+    until("the refusal", || {
+        let status = house.status_of_source();
+        let reason = status["last_error"].as_str()?;
+        (status["since"].is_null() && reason.contains("ACCESS_REFUSED")).then_some(())
+    });
+    assert!(!house.log().contains("noren:noren"));
+    house.rabbit.permit_as_in(GUIDE);
+    house.hears_again("nova");
+    assert!(house.status_of_source()["last_error"].is_null());
 }
 
 #[test]

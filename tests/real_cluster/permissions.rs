@@ -71,9 +71,10 @@ fn permissions_that_are_taken_in_the_middle_are_told_and_what_was_published_mean
     let node = Node::start_with(rabbit.port, &keys, "").caught_up();
     let other = Node::start_with(rabbit.port, &keys, "").caught_up();
     node.publish(0..3);
-    // The broker believes for a while what it has permitted: of what is written then some is taken.
+    // The broker goes on with what it has permitted as long as they are connected.
     rabbit.permit("noren", ["^$", "^$", "^$"]);
     let mut waiting = node.publishing(3..200);
+    rabbit.disconnect("noren");
     let refused = until("the refusal to be told", || {
         let told = told(&node);
         (told.contains("is not connected") && told.contains("rabbitmqctl set_permissions"))

@@ -141,16 +141,29 @@ impl Rabbit {
     /// Gives a user, whose password is its name, these permissions: to configure, to write, to read.
     #[track_caller]
     pub(crate) fn permit(&self, user: &str, permissions: [&str; 3]) {
-        let control = |words: &[&str]| {
-            self.command("rabbitmqctl")
-                .arg("--quiet")
-                .args(words)
-                .output()
-        };
         // It is there already when its permissions change.
-        let _ = control(&["add_user", user, user]);
+        let mut control = self.command("rabbitmqctl");
+        let _ = control.args(["--quiet", "add_user", user, user]).output();
         let [configure, write, read] = permissions;
-        let told = control(&["set_permissions", user, configure, write, read]);
+        self.control(&["set_permissions", user, configure, write, read]);
+    }
+
+    /// Removes a user, whose connections the broker ends.
+    #[track_caller]
+    pub(crate) fn forget(&self, user: &str) {
+        self.control(&["delete_user", user]);
+    }
+
+    /// Ends the connections of a user, who keeps what it was permitted until then.
+    #[track_caller]
+    pub(crate) fn disconnect(&self, user: &str) {
+        self.control(&["close_all_user_connections", user, "a test"]);
+    }
+
+    #[track_caller]
+    fn control(&self, words: &[&str]) {
+        let mut control = self.command("rabbitmqctl");
+        let told = control.arg("--quiet").args(words).output();
         assert!(
             told.as_ref().is_ok_and(|told| told.status.success()),
             "{told:?}"

@@ -64,10 +64,10 @@ impl<'a> Exchange<'a> {
     pub(super) async fn look(
         &mut self,
         connection: &Connection,
-        channel: &Channel,
         queue: &ShortString,
     ) -> Result<(), lapin::Error> {
-        // On a channel of its own, which the broker closes if it is gone.
+        // On a channel of its own, which the broker closes if it is gone. Permissions are checked anew for it: on the
+        // consumer's channel the broker goes on with what it has permitted, also after that was revoked.
         let own = connection.create_channel().await?;
         if let Err(error) = self.check(&own).await {
             if !connection.status().connected() {
@@ -76,8 +76,8 @@ impl<'a> Exchange<'a> {
             self.went(&error);
             return Ok(());
         }
+        self.bind(&own, queue).await?;
         own.close(200, "seen".into()).await?;
-        self.bind(channel, queue).await?;
         if std::mem::replace(&mut self.is_gone, false) {
             self.sink.set_up();
             let reason = "the exchange was made again, and the queue is bound to it again; what was \

@@ -152,7 +152,7 @@ impl Reader<'_> {
                 tag = unsettled.settled(&mut self.seen) => settle(&open.channel, Some(tag?)).await?,
                 _ = looks.tick() => {
                     self.look(&open).await?;
-                    exchange.look(connection, &open.channel, &open.queue).await?;
+                    exchange.look(connection, &open.queue).await?;
                 }
                 () = end.as_mut() => break,
             }
