@@ -88,6 +88,22 @@ fn each_project_hears_of_what_it_owns_whoever_has_asked_and_nothing_is_refused()
             r#"{"network": {"id": "n", "project_id": "owner"}}"#,
         ),
         (
+            "neutron",
+            "router.interface.create",
+            r#"{"router_interface": {"id": "r", "project_id": "owner", "network_id": "n", "subnet_ids": ["s"]}}"#,
+        ),
+        // Before an update, and of tags, Neutron does not say whose it is.
+        (
+            "neutron",
+            "network.update.start",
+            r#"{"network": {"name": "renamed"}, "id": "n"}"#,
+        ),
+        (
+            "neutron",
+            "tag.create.end",
+            r#"{"obj_resource": "networks", "obj_resource_id": "n", "tags": ["blue"]}"#,
+        ),
+        (
             "openstack",
             "volume.attach.end",
             r#"{"tenant_id": "owner", "volume_id": "v"}"#,
@@ -131,7 +147,20 @@ fn each_project_hears_of_what_it_owns_whoever_has_asked_and_nothing_is_refused()
         ),
         ("nova.admin", &[("keypair.import.end", None)]),
         ("nova.cloud", &[("metrics.update", None)]),
-        ("neutron.owner", &[("network.create.end", Some("n"))]),
+        (
+            "neutron.owner",
+            &[
+                ("network.create.end", Some("n")),
+                ("router.interface.create", Some("r")),
+            ],
+        ),
+        (
+            "neutron.admin",
+            &[
+                ("network.update.start", Some("n")),
+                ("tag.create.end", Some("n")),
+            ],
+        ),
         (
             "openstack.owner",
             &[
