@@ -4,6 +4,7 @@
 
 mod accept;
 mod address_limit;
+mod address_turns;
 mod backoff;
 mod connect;
 mod connection_limit;
@@ -18,6 +19,7 @@ mod unix;
 
 pub(crate) use accept::{AcceptLoop, AcceptReport};
 pub(crate) use address_limit::{AddressLimit, AddressPermit};
+pub(crate) use address_turns::AddressTurns;
 pub(crate) use backoff::{Backoff, LONGEST_PAUSE, random};
 pub(crate) use connect::{ConnectError, connect, connect_if};
 pub(crate) use connection_limit::{NoSlot, Slot, Slots};

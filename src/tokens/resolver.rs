@@ -3,11 +3,13 @@
 //! Independent of how a source stores its tokens.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use super::lookup::Search;
 use super::signed::{Links, Once, Purpose};
@@ -17,7 +19,6 @@ use crate::clock::now_seconds;
 use crate::config::{Bridge, Endpoint};
 use crate::faults::Faults;
 use crate::net::Peer;
-use crate::shares::{Client, Share};
 use crate::telemetry::TokenSourceCounts;
 use crate::text::Secret;
 use crate::tls::TlsError;
@@ -59,7 +60,7 @@ pub(crate) struct TargetRequest {
     /// True if the link is view-only.
     view_only: bool,
     /// The client, whose look-ups at a source in the network are a part of all.
-    client: Client,
+    client: Option<IpAddr>,
 }
 
 impl TargetRequest {
@@ -234,10 +235,7 @@ impl Resolver {
     /// # Errors
     /// [`LinkError`] gives the reason. Nothing was looked up, so it reveals nothing about existing targets.
     pub(crate) async fn admit(&self, token: Token, peer: Peer) -> Result<TargetRequest, LinkError> {
-        let client = Client {
-            address: peer.counted_as(),
-            session: None,
-        };
+        let client = peer.counted_as();
         let plain = |token| TargetRequest {
             token,
             target: None,
@@ -302,7 +300,7 @@ impl Resolver {
     async fn resolve_for(
         &self,
         asked: &TargetRequest,
-        client: Client,
+        client: Option<IpAddr>,
     ) -> Result<Target, ResolveError> {
         let token = &asked.token;
         let fixed = self.targets.iter();
@@ -346,7 +344,7 @@ impl Resolver {
     ) -> Result<Target, ResolveError> {
         // The semaphore is never closed.
         let _turn = self.again.acquire().await;
-        self.resolve_for(asked, Client::default()).await
+        self.resolve_for(asked, None).await
     }
 
     /// The look-ups of each source in the network.
@@ -366,7 +364,7 @@ impl Resolver {
         Ok(Found::fixed(endpoint.to_string(), endpoint, terms))
     }
 
-    async fn search(&self, token: &Token, client: Client) -> Result<Found, ResolveError> {
+    async fn search(&self, token: &Token, client: Option<IpAddr>) -> Result<Found, ResolveError> {
         let mut search = Search::new(token.clone(), self.largest_file);
         for (index, source) in self.sources.iter().enumerate() {
             let _turn = self.turn(source, client).await?;
@@ -395,12 +393,16 @@ impl Resolver {
 
     /// Waits for a place among the look-ups of a source in the network, of which one client has half: a slow source and
     /// somebody with a good token could otherwise keep all others out.
-    async fn turn(&self, source: &Source, client: Client) -> Result<Option<Share>, ResolveError> {
+    async fn turn(
+        &self,
+        source: &Source,
+        client: Option<IpAddr>,
+    ) -> Result<Option<OwnedSemaphorePermit>, ResolveError> {
         let Some(turns) = &source.turns else {
             return Ok(None);
         };
-        let turn = turns.take_within(self.limit, client, 1).await;
-        turn.map(Some).map_err(|_| ResolveError::Slow)
+        let turn = timeout(self.limit, turns.take(client)).await;
+        turn.map_err(|_| ResolveError::Slow)
     }
 
     /// Searches one source. A problem with it is recorded, and does not hide the next source.
@@ -514,10 +516,7 @@ impl Resolver {
             tokio::task::spawn_blocking(held).await.ok()
         };
         // The semaphore is never closed, and the task fails only when the runtime stops: both are "not in time".
-        tokio::time::timeout(self.limit, reading)
-            .await
-            .ok()
-            .flatten()
+        timeout(self.limit, reading).await.ok().flatten()
     }
 }
 

@@ -16,18 +16,13 @@ use super::{ResolveError, named_file, sockets};
 use crate::config::{
     self, Bridge, Endpoint, RfbAccess, Shared, SourceKind, TargetRule, TargetTls, TokenSource,
 };
+use crate::net::AddressTurns;
 use crate::rfb::Login;
-use crate::shares::{Parts, Shares};
 use crate::telemetry::TokenSourceCounts;
 use crate::tls::{Connector, TlsError};
 
-/// Limit on concurrent look-ups at a source in the network, as each of them has its own.
-const AT_ONCE: u64 = 16;
-/// The part of them that one address has; the others of it wait.
-const PARTS: Parts = Parts {
-    address: 50,
-    session: 100,
-};
+/// Limit on concurrent look-ups of one address at a source in the network: half of those that each of them has at once.
+const OF_ADDRESS: usize = 8;
 
 /// One `[[bridge.tokens]]` table, ready to be searched.
 pub(super) struct Source {
@@ -38,7 +33,7 @@ pub(super) struct Source {
     /// Its look-up counters, if it is in the network.
     pub(super) counts: Option<Arc<TokenSourceCounts>>,
     /// The look-ups in progress, if it is in the network.
-    pub(super) turns: Option<Shares>,
+    pub(super) turns: Option<AddressTurns>,
     /// The files of the source, if it has any, from which its tokens can be listed.
     pub(super) files: Option<SourceKind>,
 }
@@ -126,7 +121,7 @@ impl Source {
             .speaking(subprotocols),
             label: source.to_string(),
             counts: is_in_network.then(|| Arc::new(TokenSourceCounts::new(source.to_string()))),
-            turns: is_in_network.then(|| Shares::new(AT_ONCE, PARTS)),
+            turns: is_in_network.then(|| AddressTurns::new(OF_ADDRESS)),
             files: (!is_in_network).then(|| source.kind.clone()),
         })
     }

@@ -30,7 +30,6 @@ use crate::service::session_auth::SessionAuth;
 use crate::service::shared::Shared;
 use crate::service::token_limit::{TokenLimit, forgive};
 use crate::service::tunnel_permits::TunnelPermits;
-use crate::shares::Shares;
 use crate::shutdown::Shutdown;
 use crate::tokens::{LinkError, ResolveError, Resolver, Target, TargetRequest, Token, TokenError};
 use crate::websocket::Handshake;
@@ -56,7 +55,7 @@ pub(super) struct Console {
     recorder: Option<Recorder>,
     shared: SharedConsoles,
     /// The lists of consoles in progress.
-    lists: Shares,
+    lists: permission::Lists,
     shutdown: Shutdown,
 }
 
@@ -85,7 +84,7 @@ impl Console {
             wok_page: WokPage::new(config, shared),
             tells_names: config.session.token_path.is_some(),
             permits: shared.permits.clone(),
-            lists: permission::lists(),
+            lists: permission::Lists::default(),
             recorder,
             shutdown: shared.shutdown.clone(),
         }

@@ -175,7 +175,7 @@ fn a_file_that_is_being_written_is_read_again() {
     let target = run(async {
         let mut resolve = Box::pin(resolver.find(&sent));
         // Several steps long: the answer must not come while the file is empty.
-        let early = tokio::time::timeout(4 * RETRY_STEP, &mut resolve).await;
+        let early = timeout(4 * RETRY_STEP, &mut resolve).await;
         assert!(early.is_err(), "{early:?}");
         directory.write("vm", "dm0: localhost:5901");
         resolve.await

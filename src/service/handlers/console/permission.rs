@@ -1,36 +1,69 @@
 //! Permission to open consoles, as pages show it: of one by its token, and of all in a list of names. The same checks
 //! as before a tunnel, in the same order; nothing is opened.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use serde_json::{Value, json};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use super::{Console, Found, LeadsTo, Rules, unresolved};
 use crate::access::session::Visitor;
 use crate::config::{Clipboard, ConsoleList};
 use crate::http::{Context, Head, Refusal};
+use crate::net::AddressTurns;
 use crate::service::exchange::Exchange;
-use crate::shares::{Client, Parts, Share, Shares};
 use crate::text::percent::encoded;
 use crate::tokens::{Target, Token, encode};
 
 /// Limit on consoles in a list.
 const MOST: usize = 1000;
-/// Limits on lists in progress, of all clients and of one address in percent: two. Each looks a thousand names up, and
-/// asks the app about them. A list counts as so much, because a share is never smaller.
-const LISTS: u64 = 32 * ONE_LIST;
-const ONE_LIST: u64 = 4;
-const PARTS: Parts = Parts {
-    address: 7,
-    session: 100,
-};
+/// Limits on lists in progress, of all clients and of one address. Each looks a thousand names up, and asks the app
+/// about them.
+const LISTS: usize = 32;
+const LISTS_OF_ADDRESS: usize = 2;
 /// Time limit of a list, for which the app is asked about each console.
 const LIST_LIMIT: Duration = Duration::from_secs(10);
 
+/// The right to make a list, until it is dropped.
+type Turn = (
+    Option<OwnedSemaphorePermit>,
+    Result<OwnedSemaphorePermit, AcquireError>,
+);
+
 /// The lists in progress.
-pub(super) fn lists() -> Shares {
-    Shares::new(LISTS, PARTS)
+#[derive(Debug)]
+pub(super) struct Lists {
+    of_address: AddressTurns,
+    all: Arc<Semaphore>,
+}
+
+impl Default for Lists {
+    fn default() -> Self {
+        Self {
+            of_address: AddressTurns::new(LISTS_OF_ADDRESS),
+            all: Arc::new(Semaphore::new(LISTS)),
+        }
+    }
+}
+
+impl Lists {
+    /// Waits until one more list may be made for a client.
+    async fn turn(&self, context: &Context) -> Result<Turn, Refusal> {
+        let turn = timeout(LIST_LIMIT, async {
+            let own = self.of_address.take(context.peer.counted_as()).await;
+            // The semaphore is never closed.
+            let place = Arc::clone(&self.all).acquire_owned().await;
+            (own, place)
+        });
+        turn.await.map_err(|_| {
+            let reason =
+                "too many lists of consoles are being made at this moment; please try again";
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, reason).retry_after(LIST_LIMIT)
+        })
+    }
 }
 
 impl Console {
@@ -64,7 +97,7 @@ impl Console {
         exchange: &mut Exchange<'_>,
     ) -> Result<Value, Refusal> {
         let visitor = self.visitor(exchange).await?;
-        let _turn = self.list_turn(exchange.context).await?;
+        let _turn = self.lists.turn(exchange.context).await?;
         let is_listed = self.lists_names();
         let (mut consoles, mut complete) = (Vec::new(), true);
         if is_listed {
@@ -83,20 +116,6 @@ impl Console {
             }
         }
         Ok(json!({ "listed": is_listed, "complete": complete, "consoles": consoles }))
-    }
-
-    /// Waits until one more list may be made for a client.
-    async fn list_turn(&self, context: &Context) -> Result<Share, Refusal> {
-        let client = Client {
-            address: context.peer.counted_as(),
-            session: None,
-        };
-        let turn = self.lists.take_within(LIST_LIMIT, client, ONE_LIST).await;
-        turn.map_err(|_| {
-            let reason =
-                "too many lists of consoles are being made at this moment; please try again";
-            Refusal::new(StatusCode::TOO_MANY_REQUESTS, reason).retry_after(LIST_LIMIT)
-        })
     }
 
     /// True if names of consoles are shown.

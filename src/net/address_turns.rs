@@ -1,0 +1,107 @@
+//! Turns of client addresses at something of which each may use a little at once, such as look-ups that take long. The
+//! others of an address wait for these, in order, and not before everybody else.
+//!
+//! Must not know what the turns are for.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, Weak};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::sync::lock;
+
+/// Number of addresses up to which none is forgotten.
+const FEW: usize = 64;
+
+/// The turns of all addresses.
+#[derive(Debug)]
+pub(crate) struct AddressTurns {
+    /// Turns of one address at the same time.
+    each: usize,
+    addresses: Mutex<Addresses>,
+}
+
+/// The addresses that have a turn or wait for one, and some that did.
+#[derive(Debug)]
+struct Addresses {
+    turns: HashMap<IpAddr, Weak<Semaphore>>,
+    /// Number of addresses at which those without a turn are forgotten.
+    limit: usize,
+}
+
+impl AddressTurns {
+    /// Creates turns, of which each address has so many at the same time.
+    #[must_use]
+    pub(crate) fn new(each: usize) -> Self {
+        Self {
+            each,
+            addresses: Mutex::new(Addresses {
+                turns: HashMap::new(),
+                limit: FEW,
+            }),
+        }
+    }
+
+    /// Waits for a turn, which ends when the result is dropped. Whoever has no address needs none.
+    pub(crate) async fn take(&self, address: Option<IpAddr>) -> Option<OwnedSemaphorePermit> {
+        let turns = self.of(address?);
+        // The semaphore is never closed.
+        turns.acquire_owned().await.ok()
+    }
+
+    fn of(&self, address: IpAddr) -> Arc<Semaphore> {
+        let mut addresses = lock(&self.addresses);
+        if let Some(turns) = addresses.turns.get(&address).and_then(Weak::upgrade) {
+            return turns;
+        }
+        if addresses.turns.len() >= addresses.limit {
+            addresses.turns.retain(|_, turns| turns.strong_count() > 0);
+            addresses.limit = FEW.max(2 * addresses.turns.len());
+        }
+        let turns = Arc::new(Semaphore::new(self.each));
+        addresses.turns.insert(address, Arc::downgrade(&turns));
+        turns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn address(number: u32) -> IpAddr {
+        Ipv4Addr::from_bits(number).into()
+    }
+
+    #[tokio::test]
+    async fn an_address_has_its_turns_and_no_others() {
+        let turns = AddressTurns::new(2);
+        let first = turns.take(Some(address(1))).await;
+        let second = turns.take(Some(address(1))).await;
+        assert!(first.is_some() && second.is_some());
+        let mut third = Box::pin(turns.take(Some(address(1))));
+        assert!(third.as_mut().now_or_never().is_none());
+        assert!(turns.take(Some(address(2))).now_or_never().is_some());
+        assert!(turns.take(None).now_or_never().is_some());
+        drop(first);
+        assert!(third.await.is_some());
+    }
+
+    #[tokio::test]
+    async fn addresses_without_a_turn_are_forgotten() {
+        let turns = AddressTurns::new(1);
+        let held = turns.take(Some(address(0))).await;
+        for number in 1..10_000 {
+            assert!(turns.take(Some(address(number))).await.is_some());
+        }
+        let remembered = lock(&turns.addresses).turns.len();
+        assert!(remembered <= FEW, "{remembered}");
+        assert!(turns.take(Some(address(0))).now_or_never().is_none());
+        drop(held);
+        assert!(turns.take(Some(address(0))).now_or_never().is_some());
+    }
+}
