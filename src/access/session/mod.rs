@@ -9,6 +9,7 @@ mod cache;
 mod changes;
 mod cookies;
 mod credential;
+mod entry;
 mod named;
 mod query;
 
@@ -31,8 +32,8 @@ use crate::upstream::Upstream;
 
 pub(crate) use cache::SessionCache;
 
-use cache::{Entry, Watched};
 use credential::Shown;
+use entry::{Entry, Watched};
 use named::Naming;
 use query::{Matter, Question, Verdict};
 
