@@ -76,8 +76,9 @@ impl Hub {
         Ok(self.open(name, rules, &settings, share))
     }
 
-    /// Returns the channel of this name, and opens it although patterns may have made too many: its messages are on the
-    /// disk, and a lower limit is no reason to lose them. New ones are refused until there are fewer.
+    /// Returns the channel of this name and opens it, even beyond the limit on channels created by patterns: its
+    /// messages are on the disk and would be lost otherwise. New channels are refused until the number is below the
+    /// limit.
     pub(super) fn stored_channel(&self, name: &ChannelName) -> Option<Arc<Channel>> {
         if let Some(channel) = self.open_channel(name) {
             return Some(channel);

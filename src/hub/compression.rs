@@ -1,7 +1,7 @@
-//! Compressed forms of one message, without any memory of those before it: deflate blocks for WebSockets, and frames of
-//! zstd for event streams. Each is made once for all subscribers. Independent of messages.
+//! Compresses single messages, each without the context of earlier ones: as deflate blocks for WebSockets, and as zstd
+//! frames or gzip for event streams. Each form is made once and shared by all subscribers. Must not know messages.
 //!
-//! A message is compressed by itself, so its length tells nothing of another message (compare CRIME and BREACH).
+//! Without a shared context, the length of a message reveals nothing about another message (compare CRIME and BREACH).
 
 use std::cell::RefCell;
 
@@ -11,17 +11,17 @@ use miniz_oxide::deflate::core::{
 
 /// Size below which compression of a single message saves nothing.
 const LEAST: usize = 256;
-/// Size above which it would occupy a thread for too long: 20 ms and more.
+/// Size above which compression would occupy a thread for too long: 20 ms and more.
 const MOST: usize = 1 << 20;
-/// Level of deflate: most of the savings in a third of the time of the highest.
+/// Compression level of deflate: most of the savings of the highest level, in a third of its time.
 const LEVEL: i32 = 4;
-/// Level of zstd: its default.
+/// Compression level of zstd: its default.
 const ZSTD_LEVEL: i32 = 3;
 /// The end of a flushed block, which is not sent (RFC 7692 §7.2.1).
 const FLUSHED: [u8; 4] = [0, 0, 0xff, 0xff];
 
 thread_local! {
-    /// A compressor is a third of a megabyte, so each thread has one.
+    /// The deflate compressor of this thread. It takes a third of a megabyte, so there is not one for each connection.
     static DEFLATER: RefCell<CompressorOxide> = RefCell::new(CompressorOxide::new(
         create_comp_flags_from_zip_params(LEVEL, -15, 0),
     ));
@@ -47,7 +47,7 @@ impl Coding {
         }
     }
 
-    /// Codes an event so that it can be decoded at once, and by itself.
+    /// Encodes an event so that a client can decode it at once, and without the events before it.
     #[must_use]
     pub(crate) fn encode(self, event: &[u8]) -> Vec<u8> {
         match self {
@@ -63,7 +63,7 @@ impl Coding {
     }
 }
 
-/// A frame of zstd with its size; not compressed where that is not worth it.
+/// Encodes an event as one zstd frame with its size. The blocks are stored uncompressed if compression saves nothing.
 fn zstd_frame(event: &[u8]) -> Vec<u8> {
     let plain = plain_frame(event);
     if !(LEAST..=MOST).contains(&event.len()) {
@@ -81,7 +81,7 @@ fn zstd_frame(event: &[u8]) -> Vec<u8> {
         .unwrap_or(plain)
 }
 
-/// A frame of zstd whose blocks are not compressed (RFC 8878 §3.1.1).
+/// Encodes an event as one zstd frame of uncompressed blocks (RFC 8878 §3.1.1).
 fn plain_frame(event: &[u8]) -> Vec<u8> {
     const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
     // One segment, and a content size of eight bytes.
@@ -105,7 +105,7 @@ fn plain_frame(event: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Blocks of deflate that are not compressed (RFC 1951 §3.2.4), of which none is the last.
+/// Encodes an event as uncompressed deflate blocks (RFC 1951 §3.2.4), none of which is marked as the last.
 fn stored_blocks(event: &[u8]) -> Vec<u8> {
     let mut blocks = Vec::with_capacity(event.len() + 8);
     for chunk in event.chunks(usize::from(u16::MAX)) {
@@ -119,7 +119,7 @@ fn stored_blocks(event: &[u8]) -> Vec<u8> {
     blocks
 }
 
-/// Compresses the payload of a WebSocket message (RFC 7692 §7.2.1); `None` if it is not worth it.
+/// Compresses the payload of a WebSocket message (RFC 7692 §7.2.1); `None` if that saves nothing.
 pub(super) fn deflate(payload: &[u8]) -> Option<Vec<u8>> {
     if !(LEAST..=MOST).contains(&payload.len()) {
         return None;

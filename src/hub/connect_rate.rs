@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
-/// Smallest part of one address: a very low rate is not divided.
+/// Minimum rate of one address, in tokens per second: a very low total rate is not divided among addresses.
 const SMALLEST: f64 = 4.0;
 /// Number of addresses at which full buckets are removed.
 const MANY: usize = 4096;
@@ -13,7 +13,7 @@ const MANY: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Rates {
     all: Rate,
-    /// Tokens a second of one address.
+    /// Tokens per second of one address.
     part: f64,
     addresses: HashMap<IpAddr, Rate>,
     /// Number of addresses at which full buckets are removed next: twice as many as were left the last time.

@@ -8,7 +8,7 @@ use crate::shutdown::Shutdown;
 
 impl Hub {
     /// Dismisses all subscribers, spread over `window`, and returns when the last one has been notified. Later
-    /// subscribers are dismissed at once: the messages are another process's, and none would ever arrive.
+    /// subscribers are dismissed at once: another process has the messages now, so none would arrive here.
     pub(crate) async fn dismiss(&self, window: Duration) {
         self.0.dismissed.store(true, Ordering::SeqCst);
         let mut listeners: Vec<_> = Vec::new();

@@ -1,9 +1,9 @@
 //! Reserved event names: a page takes them for signals of Noren, so publishers cannot use them.
 //!
-//! An event stream tells its own signals by the name of the event, in the same place where a publisher's name would
-//! stand, and a browser's `EventSource` dispatches `open` and `error` itself. So these names are refused to every
-//! publisher, in the one function that every way to publish ends in ([`Hub::publish`](super::Hub::publish)). A message
-//! that has one nevertheless, from a history or a stream that an older Noren wrote, is shown without a name.
+//! An event stream marks Noren's own signals by the event name, where the name of a publisher would stand, and a
+//! browser's `EventSource` dispatches `open` and `error` itself. So [`Hub::publish`](super::Hub::publish), which every
+//! message passes, refuses these names. A message with such a name from the history or the stream of an older Noren is
+//! delivered without its name.
 
 /// Event name of a presence message.
 pub(super) const PRESENCE: &str = "presence";

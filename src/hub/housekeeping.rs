@@ -1,6 +1,6 @@
 //! Housekeeping of the hub, about once a second: reports presence, trims histories, and closes unused channels.
 //!
-//! Returns the presence hooks that are due, but calls no app.
+//! Returns the presence hooks that are due; must not know apps.
 
 use std::sync::Arc;
 use std::time::Instant;

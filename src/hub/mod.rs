@@ -1,17 +1,17 @@
 //! The hub delivers a message that is published once to all subscribers of its channel, and gives those that
 //! reconnect the messages they missed.
 //!
-//! **Order.** All channels share one sequence of offsets. A message gets its offset and its place in the history
-//! under one lock, and becomes visible when the head moves past it; so a reader of everything up to the head sees
-//! all channels at one moment, and one number is a position in any number of them.
+//! **Order.** All channels share one sequence of offsets. A message gets its offset and its place in the history under
+//! one lock, and becomes visible when the head moves past it. So a reader of everything up to the head sees all
+//! channels at the same moment, and one number is a position in any number of channels.
 //!
-//! A message of a history on disk gets its offset and its place when the disk has it, and not before.
+//! A message of a history on disk gets its offset and its place only once the disk has it.
 //!
-//! **Publishing never waits for a subscriber.** It appends to the history, and wakes. Each subscriber walks the
-//! histories at its own pace, within a budget of bytes; what happens beyond that is the channel's rule, and is
-//! always told.
+//! **Publishing never waits for a subscriber.** It appends the message to the history and wakes the subscribers. Each
+//! subscriber reads the histories at its own pace, within a budget of bytes. A subscriber that exceeds its budget is
+//! treated by the rule of the channel, and always gets a gap or an end.
 //!
-//! Knows no session and no app: who may subscribe, and what a page's message means, is decided above.
+//! Must not know sessions and apps: the layers above decide who may subscribe, and how a message of a page is handled.
 
 mod address;
 mod channel;
@@ -85,7 +85,7 @@ use sequence::Sequence;
 use settings::Settings;
 use store::{EpochStart, Opened, Recovered, Store};
 
-/// Checks that the hub of a configuration can be opened. Opens and makes nothing.
+/// Checks that the hub of a configuration can be opened. Creates no file, and does not open the hub.
 ///
 /// # Errors
 /// A fault for each thing that cannot be used.
@@ -110,11 +110,11 @@ struct Shared {
     epochs: ArcSwap<Vec<EpochStart>>,
     /// The store of the histories on disk; present if any channel had one at the start.
     store: ArcSwapOption<Store>,
-    /// True while there is a history on disk that has not been readable so far.
+    /// True while a history on disk has not been read yet, because the disk failed.
     behind: AtomicBool,
-    /// True once another process has taken over the messages: this one publishes nothing any more.
+    /// True once another process has taken over the messages: this process publishes no more.
     packed: AtomicBool,
-    /// True once all subscribers were dismissed; later ones are dismissed at once.
+    /// True once all subscribers were dismissed; a later subscriber is dismissed at once.
     dismissed: AtomicBool,
     settings: ArcSwap<Settings>,
     channels: RwLock<HashMap<ChannelName, Arc<Channel>>>,
@@ -278,7 +278,7 @@ impl Hub {
         self.subscribe_to_any(address, names, from, lease)
     }
 
-    /// Subscribes to channels of any kind.
+    /// Subscribes to channels of any kind, including the internal ones of GRIP and Mercure.
     pub(super) fn subscribe_to_any(
         &self,
         address: Option<IpAddr>,
@@ -394,8 +394,8 @@ impl Hub {
         self.id(self.head())
     }
 
-    /// Delay that a client should wait before it reconnects: the configured time and up to as much again at
-    /// random, so that clients do not come all at once.
+    /// Delay that a client should wait before it reconnects: the configured time plus a random part of up to the same
+    /// length, so that clients do not reconnect all at once.
     #[must_use]
     pub(crate) fn retry(&self) -> Duration {
         let retry = self.0.settings.load().hub.retry;

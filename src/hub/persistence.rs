@@ -232,14 +232,15 @@ impl Hub {
     }
 }
 
-/// The hub's side of the store's commits. Holds the hub weakly, because the hub owns the store.
+/// Numbers messages for the store before a commit, and makes them visible after it. Holds the hub weakly, because the
+/// hub owns the store.
 pub(super) struct DiskOrder {
     hub: Weak<Shared>,
     places: Arc<Mutex<Sequence>>,
 }
 
 impl DiskOrder {
-    /// Finds repeated messages by their publisher ids. All earlier batches are remembered by now.
+    /// Finds repeated messages by their publisher ids. The ids of all earlier batches are already remembered.
     fn find_repeated(&self, appends: &mut [Append]) {
         let hub = self.hub.upgrade().map(Hub);
         for append in appends {

@@ -1,5 +1,5 @@
-//! Channels of GRIP apps and of Mercure. They are reached through these functions only: who may subscribe or publish is
-//! decided by the app or by a token, and the messages have a form of their own.
+//! Internal channels of GRIP apps and of Mercure, which only these functions open. The app or a token decides who may
+//! subscribe or publish, and the messages have their own format.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -39,7 +39,8 @@ impl Hub {
         self.publish_own(name, draft)
     }
 
-    /// Looks through the messages that a new subscriber of a channel can still get, newest first, until one is found.
+    /// Calls `wanted` with each message that a new subscriber of a channel can still get, newest first, and returns its
+    /// first result.
     pub(crate) fn find<T>(
         &self,
         name: &ChannelName,

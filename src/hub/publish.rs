@@ -24,14 +24,14 @@ const STREAM_LIMIT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Published(Settled);
 
-/// The result to wait for.
+/// State of the result of publishing.
 #[derive(Debug)]
 enum Settled {
-    /// No wait: the message is already as durable as it gets.
+    /// The message is already as durable as its channel promises.
     Now(EventId),
-    /// The message waits for the disk, which gives its offset.
+    /// The message waits for the disk; its commit assigns the offset.
     Disk(Hub, Acknowledgement),
-    /// The message waits for the stream, which gives its id.
+    /// The message waits for the cluster stream, which assigns the id.
     Stream(oneshot::Receiver<EventId>),
 }
 
@@ -82,7 +82,7 @@ impl Published {
         waits.then(|| Box::pin(self.acknowledged()) as Pending)
     }
 
-    /// A future of the result, to be awaited beside others; `None` if it is known already.
+    /// A future of the result, to be awaited together with others; `None` if the result is known already.
     pub(crate) fn pending(self) -> Option<Pending> {
         let waits = !matches!(self.0, Settled::Now(_));
         waits.then(|| Box::pin(self.acknowledged()) as Pending)

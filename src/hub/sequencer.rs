@@ -1,4 +1,4 @@
-//! The authority that gives each message its offset: this hub, or a stream that the nodes of a cluster share.
+//! The component that assigns each message its offset: this hub, or a stream that the nodes of a cluster share.
 //!
 //! The stream itself belongs to the cluster, above the hub, which drives it with the methods of `stream_entries`.
 
@@ -33,7 +33,7 @@ pub(crate) trait SharedStream: Send + Sync {
     fn presence_elsewhere(&self, channel: &ChannelName) -> Presence;
 }
 
-/// The authority that gives each message its offset.
+/// The component that assigns each message its offset.
 #[derive(Clone, Default)]
 pub(crate) enum Sequencer {
     /// This hub counts its messages itself.

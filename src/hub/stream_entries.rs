@@ -24,7 +24,7 @@ impl Hub {
         self.0.epoch.store(Arc::new(epoch));
     }
 
-    /// The id of the message with this offset, in the epoch of now.
+    /// The id of the message with this offset, in the current epoch.
     #[must_use]
     pub(crate) fn id(&self, offset: u64) -> EventId {
         EventId {

@@ -1,4 +1,4 @@
-//! A subscriber as its channels and the status see it. Independent of the messages it still has to get.
+//! The state of a subscriber that its channels and the status see. Must not know messages.
 
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,7 +22,7 @@ pub(super) struct Subscriber {
     pub(super) since: Instant,
     /// Transport and client; on the admin socket there is no client address.
     caller: OnceLock<(&'static str, Peer)>,
-    /// Offset of its position.
+    /// Offset of its position: the last message it has taken.
     place: AtomicU64,
     /// User name, if the session has one.
     pub(super) name: Option<String>,

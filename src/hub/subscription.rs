@@ -1,7 +1,7 @@
-//! A subscription: one subscriber's walk through the histories of its channels.
+//! A subscription: the reading position of one subscriber in the histories of its channels.
 //!
-//! It holds a position and no messages: undelivered messages lie in the histories, once for all. Independent of
-//! how a message is sent.
+//! It holds no messages: undelivered messages are in the histories, once for all subscribers. Independent of how a
+//! message is sent.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,7 +23,7 @@ use crate::net::Peer;
 use crate::shares::Share;
 use crate::telemetry::audit::{self, Kind, What, Who};
 
-/// A position in some channels, with the messages that follow it. Dropping it leaves the channels.
+/// The reading position of a subscriber in some channels. Dropping it leaves the channels.
 pub(crate) struct Subscription {
     hub: Hub,
     subscriber: Arc<Subscriber>,

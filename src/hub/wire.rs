@@ -79,7 +79,7 @@ impl Message {
         .clone()
     }
 
-    /// The message as one WebSocket frame, compressed where that makes it smaller.
+    /// The message as one WebSocket frame, compressed if that makes it smaller.
     #[must_use]
     pub(crate) fn deflated_frame(&self, format: Format) -> Bytes {
         let slot = match format {
@@ -226,7 +226,8 @@ pub(crate) fn frame(opcode: Opcode, payload: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-/// A frame with its payload compressed and marked as that (RFC 7692 §6); the same frame where it does not pay.
+/// Compresses the payload of a frame and marks the frame as compressed (RFC 7692 §6); returns it unchanged if that
+/// saves nothing.
 fn deflated(plain: &Bytes) -> Bytes {
     let Some(block) = deflate(&payload(plain)) else {
         return plain.clone();

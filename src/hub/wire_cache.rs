@@ -22,6 +22,6 @@ pub(super) struct WireCache {
     pub(super) socket_sockjs: OnceLock<Bytes>,
     pub(super) wok_binary: OnceLock<Bytes>,
     pub(super) wok_base64: OnceLock<Bytes>,
-    /// The data as a transport with a form of its own has parsed it.
+    /// The data as parsed by a transport that has its own message format.
     pub(super) parsed: OnceLock<Arc<dyn Any + Send + Sync>>,
 }

@@ -6,11 +6,11 @@
 //! 1  flags: 1 has event, 2 has key     the rest: the data
 //! ```
 //!
-//! Integers are little-endian. A layout of our own instead of a serialisation crate: it is one page, it does not
-//! change when a field of a Rust type moves, and the data, which is nearly all of it, is copied once. What is
-//! not exactly this is refused, so a file of a newer Noren is not misread. Checksums are the file's (redb's).
+//! Integers are little-endian. The layout is our own and not that of a serialisation crate: it fits on one page, it
+//! does not change when a field of a Rust type moves, and the data, which is nearly all of a record, is copied once.
+//! Any other layout is refused, so a file of a newer Noren is not misread. The checksums are those of the file (redb).
 //!
-//! Must not know the file, channels or offsets: the key of the table holds those.
+//! Must not know the file, channels or offsets: the key of the table contains those.
 
 use bytes::Bytes;
 

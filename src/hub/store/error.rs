@@ -74,7 +74,7 @@ pub enum StoreError {
     Stopped,
 }
 
-/// The state of a disk, as an error tells it.
+/// The state of a disk, as an error reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskState {
     /// Full, or the quota or the limit on file sizes is reached.
@@ -134,7 +134,7 @@ impl StoreError {
         }
     }
 
-    /// True if the error is the disk's and may end by itself: all else goes on without it meanwhile.
+    /// True if the disk is at fault and may recover by itself. Everything else continues without it meanwhile.
     pub fn may_end(&self) -> bool {
         self.state() != DiskState::Other
     }

@@ -9,10 +9,10 @@
 //! | `state` | `last` | the highest offset ever written |
 //! | `room` | | bytes that show, after an error, that there is room |
 //!
-//! A batch is one transaction: after a crash all of it is there or nothing. Any error makes redb refuse further
-//! work until the file is opened anew, so whoever gets one drops the [`HistoryFile`].
+//! A batch is one transaction: after a crash it is in the file completely or not at all. After any error redb refuses
+//! further work until the file is opened again, so the caller drops the [`HistoryFile`] then.
 //!
-//! Must not know threads, queues, or who waits.
+//! Must not know threads, queues, or publishers.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

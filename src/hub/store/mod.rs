@@ -24,7 +24,7 @@
 //! memory that were given before a crash are given again, in the next epoch: a page whose cursor has an epoch and an
 //! offset at or beyond the `first` of the epoch after it has seen something that is lost.
 //!
-//! Must not know subscribers, delivery, or policy: which records go, and when, is the hub's to say.
+//! Must not know subscribers, delivery, or policy: the hub decides which records are removed, and when.
 
 mod encoding;
 mod error;

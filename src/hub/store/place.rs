@@ -1,4 +1,4 @@
-//! The location of a history: its locked directory, and the file in it, which is created once.
+//! The location of a history: a locked directory, and the file in it, which is created once.
 //!
 //! Opening may fail for lack of space, at the start or later; the owner retries it. Independent of threads and of
 //! the file's content.
@@ -99,8 +99,8 @@ impl Place {
     }
 }
 
-/// Checks that the history in a directory can be opened, or be made. Changes nothing, and does not wait for the process
-/// that has it open. A disk that is full or read-only is no fault of the configuration: it is tried again later.
+/// Checks that the history in a directory can be opened, or created. Changes nothing, and does not wait for a process
+/// that has it open. A full or read-only disk is no fault of the configuration: the store tries it again later.
 pub(crate) fn look(directory: &Path) -> Result<(), StoreError> {
     let path = directory.join(FILE);
     let unless_it_may_end = |place: &Path, error: io::Error| {

@@ -1,4 +1,4 @@
-//! Queue for the disk: messages with the channels that await their result, and records to remove.
+//! Queue for the disk: messages, each with a sender for its result, and records to remove.
 //!
 //! The bound covers queued messages *and* those being written, so that a disk that hangs in a commit cannot make
 //! memory grow either. Removals do not wake the writer: they are part of the next message's commit.
@@ -30,7 +30,7 @@ const REMOVALS: usize = 65_536;
 /// Approximate memory cost of a queued message beside its text and data.
 const OVERHEAD: usize = 160;
 
-/// A queued message, with the channel for its result.
+/// A queued message, with the sender of its result.
 #[derive(Debug)]
 pub(crate) struct Append {
     /// Name of the channel.
@@ -219,7 +219,8 @@ impl Queue {
         !before
     }
 
-    /// Marks the thread as ended. Waiting publishers see their channels close.
+    /// Marks the thread as ended. Publishers that still wait get an error, because the senders of their results are
+    /// dropped.
     pub(super) fn end(&self) {
         let mut state = self.lock();
         state.ended = true;

@@ -4,9 +4,8 @@
 //! This is group commit without a timer: a single message waits for its own `fsync`; under load, messages that
 //! arrive while the disk is busy share the next one.
 //!
-//! It is a thread and not a task, because a commit blocks for as long as the disk likes, and must neither block a
-//! worker of the runtime nor be interrupted when the runtime ends. The [`Store`](super::Store) owns it and waits
-//! for its end.
+//! It is a thread and not a task, because a commit blocks for any length of time, and must neither block a worker of
+//! the runtime nor be interrupted when the runtime ends. The [`Store`](super::Store) owns it and waits for its end.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -50,7 +49,7 @@ pub(super) struct Writer {
     start: Option<EpochStart>,
     /// Records to remove, including those of failed batches, or the file would keep them for good.
     trims: Trims,
-    /// Records that must not be in the file: a commit that reported an error may have reached the disk.
+    /// Records to remove from the file first: a commit that reported an error may have reached the disk nevertheless.
     stale: Vec<Key>,
     failed: Option<Instant>,
     /// Pause after the last error.
@@ -126,7 +125,7 @@ impl Writer {
         (recovered, result)
     }
 
-    /// Prepares to reopen the file later; `read` says that its content is known already.
+    /// Prepares to open the file again later; `read` is true if its content has been read already.
     pub(super) fn goes_on(&mut self, read: bool) {
         self.unread = !read;
         let result = if read {
@@ -154,7 +153,8 @@ impl Writer {
         }
     }
 
-    /// Stores the messages; without messages it does outstanding work.
+    /// Stores the messages. Without messages it reads a history that is still unread, and checks whether a disk error
+    /// is over.
     fn write(&mut self, appends: &mut [Append], order: &dyn Order) -> Result<(), StoreError> {
         if let Some(since) = self.failed
             && since.elapsed() < self.pause
