@@ -1,9 +1,9 @@
 //! Aborts a failed response body only after the bytes before the failure have been sent.
 //!
-//! hyper gives up an HTTP/1.1 connection, and resets an HTTP/2 stream, as soon as a body fails, and drops what it has
-//! not written yet: often the head itself. A client that gets no byte of a response repeats the request, also a POST
-//! (RFC 9110 §9.2.2 leaves that to it), while a response that is shorter than its length or lacks its last chunk is
-//! an incomplete one (RFC 9112 §8, RFC 9113 §8.1). Must not know where a body comes from.
+//! When a body fails, hyper at once closes the HTTP/1.1 connection or resets the HTTP/2 stream, and drops the bytes
+//! that it has not written yet, often the head itself. A client that gets no byte of a response repeats the request,
+//! even a POST (RFC 9110 §9.2.2 permits that), while it takes a response that is shorter than its length or lacks its
+//! last chunk for an incomplete one (RFC 9112 §8, RFC 9113 §8.1). Must not know the origin of a body.
 
 use std::fmt;
 use std::future::Future;
@@ -51,9 +51,9 @@ impl Flushes {
 /// The method of detecting that bytes were sent.
 #[derive(Clone, Debug)]
 pub(crate) enum Sent {
-    /// HTTP/1.1: hyper flushes the connection while the body is pending.
+    /// HTTP/1.1: a completed flush of the connection, which hyper performs while the body is pending.
     Flushed(Flushes),
-    /// HTTP/2: an empty DATA frame is queued behind those of the stream, and is dropped once it is written.
+    /// HTTP/2: the drop of an empty DATA frame, which is queued behind the frames of the stream.
     Fenced,
 }
 
@@ -86,7 +86,8 @@ impl AsRef<[u8]> for Fence {
 }
 
 impl<B> AbortAfterFlush<B> {
-    /// Wraps the body of a response. A client that does not read what was sent within `limit` gets no more of it.
+    /// Wraps the body of a response. The failure is passed on after `limit` even if the client has not read what was
+    /// sent.
     pub(crate) fn new(body: B, sent: Sent, limit: Duration) -> Self {
         Self {
             body,

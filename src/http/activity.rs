@@ -34,8 +34,8 @@ struct Shared {
     fragment: AtomicU64,
     /// True while there are entries in `spellings`.
     spelled: AtomicBool,
-    /// Spellings of requests that were not dispatched yet, with their numbers. They are as few as heads fit into the
-    /// read buffer of the connection.
+    /// Spellings of the header names of requests that were not dispatched yet, with the numbers of the requests. There
+    /// are never more than heads in the read buffer of the connection.
     spellings: Mutex<VecDeque<(u64, Spelling)>>,
 }
 
@@ -94,8 +94,8 @@ impl Activity {
         Pending(Some(Arc::clone(&self.0)))
     }
 
-    /// Ready when the client has cancelled many more requests than were answered. h2 itself counts only those that
-    /// have not reached us yet (CVE-2023-44487); each of these has cost the same work.
+    /// Ready when the client has cancelled many more requests than were answered. h2 itself counts only cancelled
+    /// requests that have not reached Noren yet (CVE-2023-44487); these here have cost the same work.
     pub(crate) async fn many_are_abandoned(&self) {
         self.0.too_many.notified().await;
     }
@@ -113,7 +113,7 @@ impl Activity {
         fragment > 0 && fragment == self.begun()
     }
 
-    /// Records the spelling of the request with this number, if it is not that of the standards.
+    /// Records the spelling of the header names of the request with this number, unless it is the standard one.
     pub(super) fn spelled(&self, request: u64, spelling: Spelling) {
         if !spelling.is_standard() {
             self.spellings().push_back((request, spelling));
@@ -121,7 +121,7 @@ impl Activity {
         }
     }
 
-    /// Takes the spelling of the current request.
+    /// Takes the spelling of the header names of the current request.
     #[must_use]
     pub(crate) fn spelling(&self) -> Spelling {
         if !self.0.spelled.load(Ordering::Relaxed) {

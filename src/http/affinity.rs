@@ -1,12 +1,13 @@
-//! Cookies by which requests find the address of an app (`affinity = "cookie"`). Must not know the addresses.
+//! Reads and removes the cookies that bind a visitor to an address of an app (`affinity = "cookie"`). Must not know the
+//! addresses.
 
 use http::header::{COOKIE, Entry};
 use http::{HeaderMap, HeaderValue};
 
-/// Beginning of the names of these cookies; the name of the app follows. Apps never see them.
+/// Prefix of the names of these cookies; the name of the app follows. Apps never see them.
 pub(crate) const AFFINITY_COOKIE: &str = "noren-affinity-";
 
-/// Removes the affinity cookies of all apps, and returns the first value of that of this one that `parse` understands.
+/// Removes the affinity cookies of all apps, and returns the first value of this app's cookie that `parse` accepts.
 pub(crate) fn take_affinity<T>(
     headers: &mut HeaderMap,
     app: &str,
@@ -47,14 +48,14 @@ pub(crate) fn take_affinity<T>(
     found
 }
 
-/// True if an affinity cookie may be in a line.
+/// True if a `Cookie` line may contain an affinity cookie.
 fn is_named(line: &[u8]) -> bool {
     line.split(|byte| *byte == b';')
         .any(|pair| is_affinity(pair.trim_ascii()))
 }
 
-/// True for a pair of name and value whose name is that of the cookie in any letter case: an app may ignore the case
-/// of cookies.
+/// True if the name of a cookie pair is that of an affinity cookie, in any letter case: an app may ignore the case of
+/// cookie names.
 fn is_affinity(pair: &[u8]) -> bool {
     let name = pair.get(..AFFINITY_COOKIE.len());
     name.is_some_and(|name| name.eq_ignore_ascii_case(AFFINITY_COOKIE.as_bytes()))

@@ -1,4 +1,4 @@
-//! Faults of a request body, and the refusal that each becomes. Does not read bodies.
+//! Faults of a request body, and the refusal for each. Does not read bodies.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use http::StatusCode;
 use crate::http::refusal::Refusal;
 use crate::shares::Denied;
 
-/// `Retry-After` for a client whose body found no room.
+/// `Retry-After` for a client whose body could not be stored.
 const NO_ROOM_RETRY: Duration = Duration::from_secs(5);
 
 /// Faults of a request body.
@@ -16,7 +16,7 @@ pub(crate) enum BodyFault {
     /// No byte arrived for this long.
     #[error("no byte of the request body came for {0:?}")]
     Idle(Duration),
-    /// The rate was too low for too long.
+    /// The rate was below the minimum for too long.
     #[error("the request body came at less than {0} bytes a second")]
     TooSlow(u64),
     /// The body exceeds this many bytes.

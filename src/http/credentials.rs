@@ -1,8 +1,9 @@
-//! The credential of a request: one `Authorization` line that every parser reads alike (RFC 9110 §11.4, §11.6.2).
+//! Checks the credential of a request: at most one `Authorization` line that every parser reads alike (RFC 9110 §11.4,
+//! §11.6.2).
 //!
-//! Of two lines some servers take the first, some the last, and some join them with a comma; a tab behind the scheme
-//! separates for some and not for others. A limit that counts guesses, and a session that is asked about, need the
-//! reading of the app, so whatever has several is refused. The credential itself is not checked.
+//! Of two lines some servers take the first, some the last, and some join them with a comma; some servers accept a tab
+//! behind the scheme as a separator, others do not. The limit on failed logins and the session query must read the same
+//! credential as the app, so an ambiguous line is refused. The credential itself is not verified.
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;

@@ -1,7 +1,7 @@
 //! The `Date` header of a response (RFC 9110 §6.6.1).
 //!
-//! hyper adds one if it is missing, and caches it until the next second of the wall clock: if that is set back by
-//! ten days, for ten days. So it is set here. Independent of the handler.
+//! hyper adds one if it is missing, and caches it until the next second of the wall clock: after the clock is set back
+//! by ten days, its date stays the same for ten days. So the header is set here. Independent of the handler.
 
 use std::cell::RefCell;
 use std::time::SystemTime;

@@ -1,8 +1,8 @@
 //! The end of a persistent connection when the server stops or another process takes over.
 //!
-//! A client may send its next request at the moment in which an idle connection is closed, and cannot know what
-//! became of it (RFC 9112 §9.3.1). So an idle connection stays open for a while after the stop was asked for; the
-//! response to what comes meanwhile says `Connection: close` (§9.6), which no request crosses.
+//! A client may send its next request at the moment when an idle connection is closed, and cannot know if it was
+//! handled (RFC 9112 §9.3.1). So an idle connection stays open for a while after the stop; the response to a request in
+//! that time says `Connection: close` (§9.6), so the client sends no further request on the connection.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::shutdown::Shutdown;
 /// Time after a stop in which an idle connection may still send a request, unless the drain is shorter. After that
 /// the listeners are closed, and the client would get no response on another connection either.
 const AFTER_STOP: Duration = Duration::from_secs(1);
-/// Interval of checking a busy connection.
+/// Interval between two checks of a busy connection.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// The rule for ending the connections of one server.

@@ -61,9 +61,9 @@ fn is_token(name: &str) -> bool {
     })
 }
 
-/// Refuses method overrides that would change Noren's decisions. Frameworks let a POST act as another method by
-/// such a header, which is harmless: a POST is never repeated, and counts as a login. A GET that acts as a POST
-/// behind Noren would be repeated when a connection breaks, and would not count.
+/// Refuses method overrides that would change Noren's decisions. Frameworks let a POST act as another method if such a
+/// header says so. That is harmless: Noren never repeats a POST, and counts it as a login. A GET that the app treats as
+/// a POST would be repeated after a broken connection, and would not count as a login.
 fn check_method_override(parts: &Parts) -> Result<(), Refusal> {
     if parts.method != Method::POST && method_overrides(&parts.headers).next().is_some() {
         return Err(Refusal::bad_request(
@@ -73,14 +73,14 @@ fn check_method_override(parts: &Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Headers by which frameworks let a request act as one of another method.
+/// Headers with which frameworks override the method of a request.
 static OVERRIDES: [HeaderName; 3] = [
     HeaderName::from_static("x-http-method-override"),
     HeaderName::from_static("x-http-method"),
     HeaderName::from_static("x-method-override"),
 ];
 
-/// The methods in override headers that frameworks know.
+/// The values of the override headers of a request.
 pub(crate) fn method_overrides(headers: &HeaderMap) -> impl Iterator<Item = &HeaderValue> {
     OVERRIDES.iter().flat_map(|name| headers.get_all(name))
 }
@@ -92,8 +92,8 @@ pub(crate) fn drop_method_overrides(headers: &mut HeaderMap) {
     }
 }
 
-/// True if some gateway treats two names as one: CGI, WSGI and their relatives turn `X-Real-IP` into `X_REAL_IP`,
-/// and so every spelling with another character in place of the hyphen.
+/// True if some gateway treats two names as the same: CGI, WSGI and similar interfaces turn `X-Real-IP` into
+/// `X_REAL_IP`, and likewise every name with another special character in place of the hyphen.
 pub(super) fn same_when_folded(one: &str, other: &str) -> bool {
     let fold = |byte: u8| match byte.to_ascii_lowercase() {
         letter @ (b'a'..=b'z' | b'0'..=b'9') => letter,
@@ -102,12 +102,12 @@ pub(super) fn same_when_folded(one: &str, other: &str) -> bool {
     one.len() == other.len() && one.bytes().map(fold).eq(other.bytes().map(fold))
 }
 
-/// True if only Noren, or a proxy it trusts, may set a request header of this name, so that a client's never
-/// reaches the app.
+/// True if only Noren, or a proxy it trusts, may set a request header of this name, so a client's header of this name
+/// never reaches the app.
 ///
 /// This includes every name with a special character other than the hyphen: some gateway folds it into the name of
-/// another header, and so only the proper spelling of a name is left. `X-Request-Id` and `traceparent` are not in
-/// the list: [`RequestId::tell`](crate::http::RequestId::tell) replaces them.
+/// another header, so only the standard spelling of a name is permitted. `X-Request-Id` and `traceparent` are not in
+/// the list: [`RequestId::set_headers`](crate::http::RequestId::set_headers) replaces them.
 pub(super) fn is_for_the_door_to_set(of: &HeaderName) -> bool {
     let name = of.as_str();
     if !name
@@ -177,8 +177,8 @@ pub(super) fn is_own(name: &HeaderName) -> bool {
     name.as_str().starts_with("noren-")
 }
 
-/// Removes headers that name a file for the server to send, or control how: clients would learn from them where
-/// files are. `X-Accel-Buffering` reveals nothing, and proxies in front of Noren look for it.
+/// Removes headers that name a file for the server to send, or control its transmission: they would reveal to clients
+/// the locations of files. `X-Accel-Buffering` reveals nothing, and proxies in front of Noren use it.
 pub(crate) fn drop_file_names(headers: &mut HeaderMap) {
     drop_where(headers, names_a_file);
 }

@@ -41,8 +41,8 @@ impl Forwarded<'_> {
     }
 }
 
-/// The address as a header value. Those of version 4 are written by hand: it is in each request, and formatting takes
-/// ten times as long.
+/// The address as a header value. Addresses of version 4 are formatted by hand: each request has one, and the standard
+/// formatting takes ten times as long.
 fn written(address: IpAddr) -> Option<HeaderValue> {
     let IpAddr::V4(address) = address else {
         return HeaderValue::try_from(address.to_string()).ok();
@@ -75,7 +75,7 @@ pub(crate) fn drop_spellings_of(headers: &mut HeaderMap, name: &HeaderName) {
     });
 }
 
-/// Removes the headers with which Noren and an app communicate: the app's values are not for its visitors.
+/// Removes the headers with which Noren and an app communicate, which must not reach visitors.
 pub(crate) fn drop_own_headers(headers: &mut HeaderMap) {
     drop_where(headers, is_own);
 }

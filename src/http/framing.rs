@@ -1,5 +1,5 @@
-//! Fits the framing of a response to its request: responses without a body, without a length, and persistence of
-//! the connection (RFC 9110 §6.4.1, §8.6; RFC 9112 §6.3, §9.3; RFC 9113 §8.1.1, §8.2.2).
+//! Adapts the framing of a response to its request: responses without a body, responses without a length, and
+//! persistence of the connection (RFC 9110 §6.4.1, §8.6; RFC 9112 §6.3, §9.3; RFC 9113 §8.1.1, §8.2.2).
 //!
 //! hyper does most of this for HTTP/1.1 and little of it for HTTP/2. Independent of the handler.
 
@@ -34,7 +34,7 @@ impl Framing {
         }
     }
 
-    /// Gives a response a framing with which the client can read it to its end.
+    /// Sets the framing headers of a response so that the client can find its end.
     #[must_use]
     pub(crate) fn fit(&self, mut response: Response<Body>) -> Response<Body> {
         // Bytes behind a switch of protocols or the 2xx of a CONNECT are not a body.

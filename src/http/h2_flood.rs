@@ -1,11 +1,10 @@
 //! Limits on incoming HTTP/2 frames that h2 accepts without bound.
 //!
-//! PING and SETTINGS ask for a reply and carry nothing (RFC 9113 §6.5, §6.7, §10.5): h2 replies to every one of
-//! them, and no other limit applies, because the connection is active and no request is in progress. So their
-//! headers are counted, and a client that sends many more than any program has reason to is disconnected. Frames
-//! of unknown types are counted as well; those that h2 bounds itself (CONTINUATION, `RST_STREAM`, empty DATA) are
-//! not. h2 drops pseudo-headers in trailers and fragments in `:path` silently, and does not always refuse a push of a
-//! client.
+//! PING and SETTINGS request a reply and carry no data (RFC 9113 §6.5, §6.7, §10.5). h2 replies to every one of them,
+//! and no other limit applies, because the connection is active and no request is in progress. So these frames are
+//! counted, and a client that sends many more than any program needs is disconnected. Frames of unknown types are
+//! counted as well; those that h2 limits itself (CONTINUATION, `RST_STREAM`, empty DATA) are not. Also finds violations
+//! that h2 ignores: pseudo-headers in trailers, fragments in `:path`, and some pushes by a client.
 
 use std::time::{Duration, Instant};
 
@@ -45,9 +44,9 @@ pub(super) struct Frames {
 /// Bytes of the DATA frames in a read, which count towards the windows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Data {
-    /// Bytes of frames that begin in the read.
+    /// Bytes of the frames that begin in the read.
     pub(super) bytes: u64,
-    /// Padding among them, and of frames before, which h2 drops at once.
+    /// Padding in this read, also of earlier frames, which h2 drops at once.
     pub(super) padding: u64,
 }
 
@@ -172,7 +171,7 @@ impl Frames {
     }
 }
 
-/// True if a frame is counted; an acknowledgement is a reply to one of ours and is not.
+/// True if frames of this kind are counted. An acknowledgement is a reply to a frame of ours and is not counted.
 fn asks(kind: u8, flags: u8) -> bool {
     match kind {
         // SETTINGS and PING.

@@ -1,9 +1,9 @@
 //! Stall detection for HTTP/2 responses.
 //!
-//! A client can keep the window of a stream shut and leave the connection alone otherwise. hyper then never polls
-//! the body for its next piece, and nothing on the socket shows it, so no other limit ends this: the body, and the
-//! worker of the app behind it, would be held for ever. Each connection therefore knows its bodies and drops those
-//! that waited for their client through a whole limit.
+//! A client can keep the window of a stream closed and otherwise use the connection normally. hyper then never polls
+//! the body for its next piece, and the socket shows no sign of it, so no other limit applies: the body, and the worker
+//! of the app behind it, would be occupied for ever. So each connection keeps a list of its bodies, and drops those
+//! that have waited for their client for a whole limit.
 
 use std::io;
 use std::pin::Pin;
@@ -35,15 +35,15 @@ struct Held {
     body: Option<(Body, Busy)>,
     /// True while the client holds a piece and has not polled for the next.
     waits_for_client: bool,
-    /// True if that was already so at the previous scan, for the same piece.
+    /// True if the client held the same piece already at the previous scan.
     seen_waiting: bool,
-    /// Total time that the client has taken.
+    /// Timer for the total time that the client has taken to read.
     pace: Stall,
-    /// Size of the piece that was handed out last.
+    /// Size of the piece that was passed to hyper last.
     handed_out: usize,
 }
 
-/// One watched answer.
+/// The body of a watched response.
 struct Watched {
     number: usize,
     held: Arc<Mutex<Held>>,
@@ -80,8 +80,8 @@ impl Watch {
         .boxed_unsync()
     }
 
-    /// Drops all responses that have waited for their client since the previous scan. To be called once in each
-    /// limit.
+    /// Drops all responses that have waited for their client since the previous scan, or whose client reads too slowly.
+    /// To be called once per limit.
     pub(crate) fn look(&self) {
         let answers: Vec<_> = {
             let answers = lock(&self.answers);

@@ -1,7 +1,7 @@
 //! Checks that a request head has a single meaning (RFC 9112 §3.2, RFC 9113 §8.3).
 //!
 //! hyper accepts heads that two programs could read differently; they are refused here. An accepted head has one
-//! method, which no other one folds into, one authority, one path, and one framing of the body.
+//! method, which no app folds into another one, one authority, one path, and one framing of the body.
 
 use std::fmt;
 use std::sync::Arc;
@@ -62,8 +62,7 @@ pub(crate) struct Context {
     pub watch: Option<Watch>,
     /// Bytes that were received and not read yet, on an HTTP/2 connection.
     pub unread: Option<Unread>,
-    /// The trusted proxies that the connection comes from, if it does: their reports about the client are
-    /// believed.
+    /// The trusted proxies, if the connection comes from one of them: then its headers about the client are believed.
     pub proxies: Option<Arc<Proxies>>,
     /// `limits.headers`: limit on lines of a request head.
     pub header_lines: usize,
@@ -87,7 +86,7 @@ pub(crate) struct Head {
     pub path: RequestPath,
     /// True for `OPTIONS *`: a request to this server, not to an app.
     pub asterisk: bool,
-    /// User name of a verified password, once the route has asked for one.
+    /// User name from a verified password, if the route requires one.
     pub user: Option<Arc<str>>,
 }
 
@@ -153,8 +152,8 @@ fn check_method(parts: &Parts) -> Result<(), Refusal> {
     }
 }
 
-/// Checks that the method is a token, and not one that an app may take for another method. Any token is a method
-/// (RFC 9110 §9.1), and its meaning is up to the app: an unknown one counts as changing something.
+/// Checks that the method is a token, and not one that an app may take for another method. Any token is a method (RFC
+/// 9110 §9.1), and its meaning is up to the app; an unknown method counts as unsafe.
 fn check_token(method: &str) -> Result<(), Refusal> {
     let reason = if folds_into_a_method(method) {
         "methods are written in capitals"
@@ -251,8 +250,8 @@ fn authority(parts: &Parts) -> Result<Authority, Refusal> {
     }
 }
 
-/// The path of a target. `http` cuts a fragment off, so that `#x` is empty; and it takes `?x` for a path and
-/// query, which is only valid behind an authority (RFC 3986 §3.3), and so never in HTTP/2 (RFC 9113 §8.3.1).
+/// The path of a target. The `http` crate removes a fragment, so that `#x` becomes empty; and it accepts `?x` as path
+/// and query, which is only valid behind an authority (RFC 3986 §3.3), and so never in HTTP/2 (RFC 9113 §8.3.1).
 fn path(parts: &Parts) -> Result<RequestPath, PathFault> {
     let sent = parts.uri.path_and_query().ok_or(PathFault::Missing)?;
     let is_absolute = parts.version < Version::HTTP_2 && parts.uri.scheme().is_some();
@@ -287,8 +286,8 @@ impl Authority {
         Ok(Self { text, host_end })
     }
 
-    /// The authority of a request that names none. An app needs a `Host` over HTTP/1.1, and gets the one of
-    /// Noren's own requests; routing does not use it.
+    /// The authority of a request that names no host. An app needs a `Host` over HTTP/1.1, so it gets the host that
+    /// Noren uses in its own requests; routing does not use it.
     fn unknown() -> Self {
         Self {
             text: HeaderValue::from_static("localhost"),

@@ -25,7 +25,7 @@ pub(super) struct HeaderBlocks {
 enum Block {
     Head,
     Trailers,
-    /// A block that is skipped: h2 does not decode the block of a stream that depends on itself, but refuses the
+    /// A block that is skipped: h2 does not decode the block of a stream that depends on itself, and refuses the
     /// stream.
     Skipped,
 }

@@ -9,7 +9,7 @@ pub(crate) fn apply_to_request(rules: &HeaderRules, headers: &mut HeaderMap) {
     apply(rules, headers, |_| true);
 }
 
-/// Applies rules to the header fields of a response, over TLS or not.
+/// Applies rules to the header fields of a response, with or without TLS.
 pub(crate) fn apply_to_response(
     rules: &HeaderRules,
     headers: &mut HeaderMap,

@@ -3,7 +3,7 @@
 use http::header::{CONNECTION, HeaderMap, HeaderName};
 
 /// Removes the headers that concern one connection only, and those that `Connection` nominates. Applies to both
-/// directions: a nominated header that passed could hide from the app what a rule here was based on.
+/// directions: a nominated header that was forwarded could be removed by the app, after a rule here was based on it.
 pub(crate) fn drop_hop_by_hop(headers: &mut HeaderMap) {
     // Collected first, since the header that nominates is itself among those that go.
     let nominated: Vec<HeaderName> = headers
@@ -27,7 +27,7 @@ pub(crate) fn drop_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// True for a header that a client may nominate. End-to-end headers must not be taken away from the app that way.
+/// True for a header that a client may nominate. A client must not remove end-to-end headers from its request that way.
 fn may_be_nominated(name: &HeaderName) -> bool {
     use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
     ![

@@ -1,9 +1,9 @@
 //! Follows compressed header blocks (HPACK, RFC 7541) far enough to recognise pseudo-headers, and a fragment in
 //! `:path`.
 //!
-//! h2 decodes the same blocks behind this and refuses invalid ones, so nothing is refused here: a block that
-//! cannot be followed is [`Lost`], and h2 ends its connection. Names and values are not kept, only their lengths,
-//! which determine the content of the dynamic table.
+//! h2 decodes the same blocks afterwards and refuses invalid ones, so nothing is refused here: a block that cannot be
+//! followed is [`Lost`], and h2 ends its connection. Names and values are not stored, only their lengths, which
+//! determine the content of the dynamic table.
 //!
 //! A `:path` with a fragment is malformed (RFC 9113 §8.3.1), but h2 removes the fragment silently. So the number
 //! sign is replaced, before h2 reads it, by a character with a code of the same length that no path may contain.
@@ -30,7 +30,7 @@ pub(super) struct FieldNames {
     /// The integer being read, and the shift of its next bits.
     value: usize,
     shift: u32,
-    /// The field being read, and whether it goes into the table.
+    /// The name of the field being read, and a flag that is true if the field is added to the dynamic table.
     name: Name,
     indexed: bool,
     length: DecodedLength,

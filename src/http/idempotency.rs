@@ -8,7 +8,7 @@ use crate::http::Refusal;
 /// Name of the header.
 const NAME: &str = "idempotency-key";
 
-/// Returns the key, if there is one. It is a string of structured fields (RFC 8941 §3.3.3), which many write
+/// Returns the key, if there is one. It is a string of structured fields (RFC 8941 §3.3.3), which many clients send
 /// without quotes.
 ///
 /// # Errors

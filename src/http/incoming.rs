@@ -1,6 +1,6 @@
-//! The body of a request as it comes from the client, and the client's side of an upgrade.
+//! The body of a request from the client, and the stream of an upgraded request.
 //!
-//! Both report what is read to the connection's count of unread bytes.
+//! Both report the bytes that are read to the connection's count of unread bytes.
 
 use std::io;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use crate::http::unread::Unread;
 #[derive(Debug)]
 pub(crate) struct Incoming {
     body: hyper::body::Incoming,
-    /// The count of its connection; `None` over HTTP/1.1, where nothing is read ahead.
+    /// Count of unread bytes of the connection; `None` over HTTP/1.1, where nothing is read ahead.
     unread: Option<Unread>,
 }
 
@@ -28,13 +28,13 @@ pub(crate) struct Counted<S> {
 }
 
 impl Incoming {
-    /// The body of a request on a connection with this count.
+    /// Creates the body of a request on a connection with this count.
     #[must_use]
     pub(crate) fn new(body: hyper::body::Incoming, unread: Option<Unread>) -> Self {
         Self { body, unread }
     }
 
-    /// The count of its connection.
+    /// Count of unread bytes of the connection.
     #[must_use]
     pub(crate) fn unread(&self) -> Option<Unread> {
         self.unread.clone()
@@ -75,7 +75,7 @@ impl Body for Incoming {
 }
 
 impl Drop for Incoming {
-    /// Counts what h2 drops with it.
+    /// Counts the unread bytes that h2 drops together with the body as read.
     fn drop(&mut self) {
         if self.unread.is_none() {
             return;
@@ -88,7 +88,7 @@ impl Drop for Incoming {
 }
 
 impl<S> Counted<S> {
-    /// The stream of an upgraded request on a connection with this count.
+    /// Creates the stream of an upgraded request on a connection with this count.
     #[must_use]
     pub(crate) fn new(stream: S, unread: Option<Unread>) -> Self {
         Self { stream, unread }

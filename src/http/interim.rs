@@ -1,8 +1,8 @@
 //! Forwards interim responses of the app (RFC 9110 §15.2), such as 103 (RFC 8297), to a client of HTTP/1.1.
 //!
-//! hyper's server cannot send them. The transport below it can: it knows when all of hyper's bytes are flushed,
-//! and nothing else is written between that and the head of the final response, which waits for them. HTTP/2
-//! offers no such opportunity, and there they are dropped, as for HTTP/1.0, which does not know them.
+//! hyper's server cannot send them, but the transport below it can: the transport knows when all bytes of hyper are
+//! flushed, and hyper writes nothing more until the final response, which waits for the interim ones. HTTP/2 offers no
+//! such opportunity, so they are dropped there, and for HTTP/1.0, which does not define them.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -17,7 +17,7 @@ use crate::http::fields::{drop_file_names, drop_where, is_own};
 use crate::http::hop_by_hop::drop_hop_by_hop;
 use crate::sync::lock;
 
-/// Limit for one request; an app has no reason for more, and the rest is dropped.
+/// Limit on interim responses to one request; an app has no reason for more, and further ones are dropped.
 const MOST: usize = 16;
 /// Size limit of one interim response.
 const LARGEST: usize = 16 * 1024;
@@ -34,7 +34,7 @@ struct State {
     open: bool,
     count: usize,
     waiting: VecDeque<Bytes>,
-    /// True while the transport is writing one.
+    /// True while the transport is writing an interim response.
     writing: bool,
     finals: Option<Waker>,
 }
@@ -93,7 +93,7 @@ impl Interim {
         }
     }
 
-    /// Waits until all of them are sent, and accepts no more.
+    /// Waits until all interim responses are sent, and accepts no more.
     pub(crate) async fn all_sent(&self) {
         poll_fn(|cx| {
             let mut state = self.lock();
@@ -107,7 +107,7 @@ impl Interim {
         .await;
     }
 
-    /// Takes the next one to write.
+    /// Takes the next interim response to write.
     pub(super) fn next(&self) -> Option<Bytes> {
         let mut state = self.lock();
         let next = state.waiting.pop_front();

@@ -8,7 +8,7 @@ use crate::tls::TlsStream;
 pub(super) enum Layered {
     Plain(Stream),
     Tls(TlsStream),
-    /// The stream was given away to be closed.
+    /// No stream: it was handed over to be closed.
     Gone(tokio::io::Empty),
 }
 

@@ -1,6 +1,6 @@
 //! Revocable permission for a long-lived connection.
 //!
-//! Issued by `access`, held by a tunnel or a subscription, so that neither depends on the other.
+//! Issued by `access` and held by a tunnel or a subscription, so that neither depends on the other.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -12,11 +12,11 @@ use std::task::Poll;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-/// Permission to keep a connection open. Clones are the same permission; dropping the last one tells its issuer
-/// that nothing is open any more.
+/// Permission to keep a connection open. Clones are the same permission; when the last one is dropped, its issuer
+/// learns that no connection is open any more.
 #[derive(Clone)]
 pub(crate) struct Lease {
-    /// Tokens, of which the first to be cancelled ends the lease.
+    /// Cancellation tokens; the first one that is cancelled ends the lease.
     ended: Arc<[CancellationToken]>,
     /// Time of expiry.
     until: Option<Instant>,
@@ -44,14 +44,15 @@ impl Lease {
         }
     }
 
-    /// Associates the lease with the session of this number.
+    /// Sets the number of the session to which the lease belongs.
     #[must_use]
     pub(crate) fn of_session(mut self, number: NonZeroU64) -> Self {
         self.session = Some(number);
         self
     }
 
-    /// Adds leases for several things that may each end alone. The end of a part does not end the whole.
+    /// Adds leases for parts of the connection, such as single channels, that may end separately. The end of a part
+    /// does not end the whole.
     #[must_use]
     pub(crate) fn with_parts(mut self, parts: Vec<Self>) -> Self {
         self.parts = parts.into();
@@ -77,7 +78,7 @@ impl Lease {
         }
     }
 
-    /// Limits the lease by the time at which another one expires.
+    /// Shortens the lease to the expiry of another one.
     #[must_use]
     pub(crate) fn and_until(mut self, other: &Self) -> Self {
         self.until = match (self.until, other.until) {
@@ -131,7 +132,7 @@ impl Lease {
         self.session
     }
 
-    /// The user it belongs to, if known.
+    /// The user to whom it belongs, if known.
     #[must_use]
     pub(crate) fn user(&self) -> Option<&str> {
         self.user.as_deref()

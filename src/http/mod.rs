@@ -1,5 +1,5 @@
-//! HTTP as every handler needs it: the transport under hyper, bodies, the checked request head, the header rules
-//! of a proxy, and the refusal that every error becomes.
+//! HTTP as all handlers use it: the transport under hyper, bodies, the checked request head, the header rules of a
+//! proxy, and the refusal into which every error is converted.
 //!
 //! Independent of routes and policy.
 

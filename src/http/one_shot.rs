@@ -1,4 +1,4 @@
-//! One-shot HTTP request of Noren itself on a connection of its own, such as a query to a token API.
+//! Sends one HTTP request of Noren itself on a connection of its own, such as a query to a token API.
 
 use std::pin::pin;
 

@@ -1,9 +1,8 @@
 //! The path of a request: the bytes of the client, and the readings that servers give to them (RFC 3986 §6.2).
 //!
-//! hyper does not normalise, and the app's server normalises in its own way: it decodes, drops empty segments,
-//! cuts `;parameters` off. So Noren's rules apply to the reading of most servers, and the router checks the other
-//! readings too. A path that could climb is refused, and the app gets the bytes of the client. Independent of
-//! routes.
+//! hyper does not normalise paths, and the app's server normalises in its own way: it decodes, drops empty segments, or
+//! cuts off `;parameters`. So Noren's rules apply to the reading of most servers, and the router checks the other
+//! readings too. A path with dot segments is refused, and the app gets the bytes of the client. Independent of routes.
 
 mod readings;
 
@@ -26,7 +25,7 @@ pub(crate) enum PathFault {
     /// The path is missing.
     #[error("the request target has no path")]
     Missing,
-    /// The target has a fragment, which is for browsers and no part of a target (RFC 9112 §3.2).
+    /// The target has a fragment, which only browsers use and which is no part of a target (RFC 9112 §3.2).
     #[error("the request target has a fragment")]
     Fragment,
     /// A segment is `.` or `..`, possibly encoded; a browser resolves them before it sends the request.
@@ -134,20 +133,20 @@ impl RequestPath {
         readings.flat_map(|readings| readings.others.iter().map(String::as_str))
     }
 
-    /// True if any server could read it as this path, with or without a final slash.
+    /// True if any server could read it as `path`, with or without a final slash.
     #[must_use]
     pub(crate) fn may_be(&self, path: &str, ignores_case: bool) -> bool {
         self.may(path, ignores_case, str::is_empty)
     }
 
-    /// True if any server could read it as a path below this one, which many apps take for its arguments.
+    /// True if any server could read it as a path below `path`, whose rest many apps take for arguments.
     #[must_use]
     pub(crate) fn may_be_below(&self, path: &str, ignores_case: bool) -> bool {
         self.may(path, ignores_case, |rest| rest.starts_with('/'))
     }
 
-    /// True if any server could read it as this path with the name of a format behind it, such as `/login.json`: Rails,
-    /// Django REST framework and older Spring call the same page for both.
+    /// True if any server could read it as `path` with a format extension, such as `/login.json`: Rails, Django REST
+    /// framework and older Spring serve the same page for both.
     #[must_use]
     pub(crate) fn may_be_in_a_format(&self, path: &str, ignores_case: bool) -> bool {
         self.may(path, ignores_case, |rest| {

@@ -1,4 +1,4 @@
-//! A body that is made piece by piece while it is sent.
+//! A body that is produced piece by piece while it is sent.
 
 use std::fmt;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use crate::http::{Body, BoxError};
 
 /// A source of the pieces of a body.
 pub(crate) trait Pieces: Send + Unpin + 'static {
-    /// The next piece; `None` after the last. Never fails: a body that cannot go on ends.
+    /// Returns the next piece; `None` after the last. It cannot fail: a body that cannot continue ends.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>>;
 
     /// True once there are no more pieces.

@@ -1,4 +1,4 @@
-//! Every error a client sees: a status, one clear sentence, as a page, as JSON or as text.
+//! The responses of Noren itself for all errors: a status and one clear sentence, as HTML, JSON or plain text.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use crate::http::body::{Body, full};
 use crate::http::trace::{REQUEST_ID, RequestId};
 
-/// Default `Retry-After` of a 503 or 429. An upgrade or a reload takes less.
+/// Default `Retry-After` of a 503 or 429. An upgrade or a reload takes less time.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// A request that is not served, with the text for its client. Further text for the operator is in
@@ -66,8 +66,8 @@ impl Form {
     }
 }
 
-/// The refusal behind a WebSocket that was accepted only to be closed, as an extension of the response: its status in
-/// the counts, and the line for the log.
+/// The refusal of a WebSocket that was accepted only to be closed, as an extension of the response: its status for the
+/// metrics, and its line for the log.
 #[derive(Clone, Debug)]
 pub(crate) struct ClosedFor(pub Refusal);
 
@@ -114,14 +114,14 @@ impl Refusal {
         self.with(ALLOW, HeaderValue::from_static(methods))
     }
 
-    /// Adds a header; the last one of a name counts.
+    /// Adds a header, in place of an earlier one.
     #[must_use]
     pub(crate) fn with(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
         self.header = Some((name, value));
         self
     }
 
-    /// True if it asks for a credential of this scheme (RFC 9110 §11.6.1).
+    /// True if the refusal asks the client for a credential of this scheme (RFC 9110 §11.6.1).
     #[must_use]
     pub(crate) fn asks_for(&self, scheme: &[u8]) -> bool {
         let header = self.header.as_ref();
@@ -130,8 +130,7 @@ impl Refusal {
         })
     }
 
-    /// Adds the id of the request, so that a user who shows the response to an operator shows which line of the
-    /// log to look for.
+    /// Adds the id of the request, with which an operator finds the line of the log.
     #[must_use]
     pub(crate) fn of(mut self, id: RequestId) -> Self {
         self.id = Some(id);
@@ -193,9 +192,9 @@ impl Refusal {
         )
     }
 
-    /// The part of the page that explains how to try again. The page reloads itself only if that repeats nothing
-    /// but a request that never reached the app: a GET that got 503. After a 504 the app may still be working on
-    /// the first one, and after a POST the address alone is another request.
+    /// The part of the page that explains how to try again. The page reloads itself only if that repeats a request that
+    /// never reached the app: a GET that got 503. After a 504 the app may still be working on the first request, and
+    /// after a POST the reload would be a different request.
     fn next_step(&self, method: &Method) -> String {
         let Some((_, wait)) = self.header.as_ref().filter(|(name, _)| name == RETRY_AFTER) else {
             return String::new();

@@ -1,10 +1,10 @@
 //! Buffers a request body before it is sent to the app: in memory if it is small, on disk if there is room, else
 //! as far as the buffer allows.
 //!
-//! A blocking app reads a body with one of its few workers, at the pace of the client. Reading it here first costs
-//! the app nothing, and a complete body has a length, even if the client did not send it, and can be sent a second
-//! time when a pooled connection turns out to be stale. Time, size and framing are checked here (RFC 9112 §6, RFC
-//! 9110 §8.6).
+//! A blocking app reads a body with one of its few workers, at the pace of the client. So the body is read here first,
+//! without occupying a worker. A complete body also has a length, even if the client did not send it, and can be sent a
+//! second time when a pooled connection turns out to be stale. Time, size and framing are checked here (RFC 9112 §6,
+//! RFC 9110 §8.6).
 
 use std::fmt;
 use std::future::poll_fn;
@@ -36,7 +36,7 @@ const LINGER_BYTES: u64 = 16 * 1024 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(5);
 /// Number of bytes written to disk at once.
 const PIECE: usize = 256 * 1024;
-/// Time without a byte after which a body counts as slow, and goes to disk if memory is short.
+/// Time without a byte after which a body counts as slow, and is written to disk if memory is short.
 const SLOW: Duration = Duration::from_secs(1);
 
 /// The limits of a request body.
@@ -61,14 +61,14 @@ pub(crate) enum Received {
     None,
     /// The complete body.
     Whole(Bytes),
-    /// The complete body, partly on disk; or its beginning, while the rest is streamed as the app reads it. Its
+    /// The complete body, partly on disk; or its beginning, while the rest is streamed when the app reads it. Its
     /// length is known.
     Begun(Box<RequestBody>),
 }
 
-/// Buffers a body, in memory up to the buffer's size and then in the spool if there is one, until it is complete
-/// or there is no more room. `budget` is the memory and disk it counts towards; without one nothing is counted,
-/// and nothing goes to disk. `tasks` runs the discarding of a refused body.
+/// Buffers a body, in memory up to the size of the buffer and then in the spool if there is one, until it is complete
+/// or there is no more room. `budget` is the memory and disk that it counts towards; without a budget nothing is
+/// counted, and nothing is written to disk. `tasks` runs the discarding of a refused body.
 ///
 /// # Errors
 /// The fault of the body, to be sent as a [`Refusal`].
@@ -143,7 +143,7 @@ pub(crate) async fn receive(
     Ok(body.complete(store.counted(begun.freeze()), kept))
 }
 
-/// A body whose beginning was buffered: yields the bytes on disk, then those in memory, then those still to come.
+/// A body whose beginning was buffered: yields the bytes on disk, then those in memory, then those that still arrive.
 pub(crate) struct RequestBody {
     kept: Option<SpoolReader>,
     begun: Option<Bytes>,
@@ -156,7 +156,7 @@ pub(crate) struct RequestBody {
     fault: Arc<OnceLock<BodyFault>>,
     length: u64,
     passed_on: Arc<AtomicU64>,
-    /// Shares of the memory for bodies and of the workers for uploads that it holds until it ends.
+    /// Shares of the memory for bodies and of the workers for uploads, which it holds until it ends.
     held: [Option<Share>; 2],
 }
 
@@ -164,18 +164,18 @@ pub(crate) struct RequestBody {
 enum Next {
     Data(Bytes),
     End,
-    /// No bytes for a while.
+    /// No bytes have arrived for a while.
     Slow,
 }
 
-/// The part that is not read yet. If it is dropped unread, the client is still sending and would get a reset
-/// instead of the response, so the rest is read and discarded, within limits (RFC 9112 §9.6).
+/// The part that is not read yet. When it is dropped unread while the client still sends, the rest is read and
+/// discarded, within limits, so that the client gets the response and not a reset (RFC 9112 §9.6).
 struct Remains {
     body: Option<Incoming>,
     tasks: Shutdown,
 }
 
-/// Discards the body of a refused request in the same way.
+/// Discards the unread body of a refused request, within the same limits.
 pub(crate) fn refuse(body: impl Into<Incoming>, tasks: &Shutdown) {
     drop(Remains {
         body: Some(body.into()),
@@ -190,20 +190,20 @@ impl RequestBody {
         self.length
     }
 
-    /// Receives the fault, if the body breaks while the app reads it. A failed exchange with the app is the
-    /// client's fault then.
+    /// Receives the fault, if the body fails while the app reads it. Then the client is at fault for the failed
+    /// exchange with the app.
     #[must_use]
     pub(crate) fn fault(&self) -> Arc<OnceLock<BodyFault>> {
         Arc::clone(&self.fault)
     }
 
-    /// Counter of the bytes that the app has taken so far. While it grows, the app cannot be expected to respond.
+    /// Counter of the bytes that the app has taken so far. While it grows, no response is expected from the app.
     #[must_use]
     pub(crate) fn passed_on(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.passed_on)
     }
 
-    /// A second copy of the body, if all of it is buffered.
+    /// Copies the body, if all of it is buffered.
     #[must_use]
     pub(crate) fn again(&self) -> Option<Self> {
         if self.incoming.body.is_some() || self.passed_on.load(Ordering::Relaxed) > 0 {
@@ -224,7 +224,7 @@ impl RequestBody {
         })
     }
 
-    /// True if a part of it is still to come from the client.
+    /// True if a part of the body has not arrived from the client yet.
     #[must_use]
     pub(crate) fn is_streaming(&self) -> bool {
         self.incoming.body.is_some()
@@ -249,7 +249,7 @@ impl RequestBody {
         Ok(next.map_or(Next::End, Next::Data))
     }
 
-    /// Turns to streaming the rest as the app reads, which needs a length.
+    /// Ends buffering, and streams the rest as the app reads it; that needs a length.
     fn streamed(
         mut self,
         length: Option<u64>,
@@ -341,7 +341,7 @@ impl RequestBody {
 }
 
 impl RequestBody {
-    /// Checks trailer fields. They are dropped then, because they could carry what is forbidden in the head.
+    /// Checks trailer fields, and then drops them, because they could contain fields that are forbidden in the head.
     fn check_trailers(&mut self, frame: &Frame<Bytes>) -> Result<(), BodyFault> {
         let Some(trailers) = frame.trailers_ref() else {
             return Ok(());

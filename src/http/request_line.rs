@@ -1,8 +1,8 @@
 //! Finds in HTTP/1.1 request heads two facts that hyper does not report: fragments in targets, which the `http` crate
 //! removes silently although a target must not have one (RFC 9112 §3.2), and the spelling of header names.
 //!
-//! Follows the framing of requests (RFC 9112 §6), so that pipelined requests are checked too, and no line of a body is.
-//! Refuses nothing itself: hyper refuses invalid framing, and ends the connection.
+//! Follows the framing of requests (RFC 9112 §6), so that the heads of pipelined requests are read too, and no line of
+//! a body is. Refuses nothing itself: hyper refuses invalid framing, and ends the connection.
 
 use crate::http::activity::Activity;
 use crate::http::spelling::SpellingReader;
@@ -24,7 +24,7 @@ pub(super) struct RequestLine {
     spelling: SpellingReader,
 }
 
-/// Position in the input: the part that comes next.
+/// Position in the input: the kind of the next part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// A request line, or an empty line in front of it (RFC 9112 §2.2).
@@ -34,7 +34,8 @@ enum Place {
     Fields,
     /// A body of this many bytes.
     Body(u64),
-    /// Bytes of another protocol, of a chunked body, behind which the connection ends, or of invalid framing.
+    /// Bytes that are not followed: of another protocol, of a chunked body, behind which the connection ends, or of
+    /// invalid framing.
     Unknown,
 }
 
@@ -130,7 +131,7 @@ impl RequestLine {
         }
     }
 
-    /// The position behind a line.
+    /// Returns the position behind a line.
     fn behind(&mut self, line: &Line) -> Place {
         match self.place {
             Place::Request => {
@@ -144,7 +145,7 @@ impl RequestLine {
         }
     }
 
-    /// The position behind a header line, or behind the empty line that ends a head.
+    /// Reads a header line, or the empty line that ends a head, and returns the position behind it.
     fn field(&mut self, line: &[u8], is_cut: bool) -> Place {
         let text = line.strip_suffix(b"\r").unwrap_or(line);
         if text.is_empty() {
@@ -210,7 +211,7 @@ impl Framing {
         self.is_unknown |= is("transfer-encoding") || (is("upgrade") && is_socket());
     }
 
-    /// The position behind a head. Nothing is pipelined behind an upgrade.
+    /// Returns the position behind a head. Nothing is pipelined behind an upgrade.
     fn place(&self) -> Place {
         match self.length {
             _ if self.is_unknown => Place::Unknown,

@@ -20,9 +20,9 @@ const WINDOW: u64 = 1024 * 1024;
 pub(crate) struct Budget<'a> {
     /// The spool, which accounts for memory and files.
     pub spool: &'a Spool,
-    /// The client that they are accounted to.
+    /// The client to whom the bytes are accounted.
     pub client: Client,
-    /// True if the body may go to disk.
+    /// True if the body may be written to disk.
     pub disk: bool,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Room<'a> {
     file: Option<SpoolFile>,
     /// Time limit of waiting for a file.
     wait: Duration,
-    /// True if the body is known to exceed the limit of one body.
+    /// True if the body is known to exceed the size limit of one body, so that writing it to disk is useless.
     hopeless: bool,
 }
 
@@ -78,7 +78,7 @@ impl<'a> Store<'a> {
         memory.map_or(Ok(()), |memory| memory.take(bytes as u64))
     }
 
-    /// Accounts for bytes that the client may send ahead, of this many still to come.
+    /// Accounts for the bytes that the client may send ahead, when `left` bytes have not arrived yet.
     pub(super) fn remember_window(&mut self, left: u64) -> Result<(), Denied> {
         let memory = self.memory.as_mut();
         memory.map_or(Ok(()), |memory| memory.take(left.min(WINDOW)))
@@ -91,14 +91,14 @@ impl<'a> Store<'a> {
         }
     }
 
-    /// True if these bytes in memory should go to disk if nothing more arrives for a while.
+    /// True if these bytes in memory should be written to disk when no more arrive for a while.
     pub(super) fn may_spill(&self, bytes: usize) -> bool {
         let room = self.room.as_ref();
         bytes > 0 && room.is_some_and(|room| !room.hopeless && room.budget.spool.is_tight())
     }
 
-    /// The disk storage for bytes that do not stay in memory; `None` if there is none. If memory was denied too,
-    /// that is an error.
+    /// Returns the disk storage for bytes that do not stay in memory; `None` if there is none. Without disk storage,
+    /// denied memory is an error.
     pub(super) fn room_for(
         &mut self,
         denied: Result<(), Denied>,
@@ -115,7 +115,7 @@ impl<'a> Store<'a> {
         Some(file.reader())
     }
 
-    /// Bytes that stay accounted for.
+    /// Converts bytes to ones that stay accounted for until they are dropped.
     pub(super) fn counted(self, bytes: Bytes) -> Bytes {
         match self.memory {
             Some(share) if !bytes.is_empty() => Bytes::from_owner(Counted {

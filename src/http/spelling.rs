@@ -1,9 +1,9 @@
-//! The spelling of header names over HTTP/1.1: as received, or as their standards write them.
+//! The spelling of header names over HTTP/1.1: as received, or as the standards write them.
 //!
-//! Names mean the same in every spelling (RFC 9110 §5.1), but there are apps and consoles that compare bytes. Nearly
-//! all names are spelled as the standards do, so only the others travel with a message. hyper, which writes the heads
-//! for clients, takes a spelling in an extension that only its parser makes; so that is parsed once, from a message in
-//! memory.
+//! Names mean the same in every letter case (RFC 9110 §5.1), but there are apps and clients that compare bytes. Nearly
+//! all names have the standard spelling, so only the others are stored with a message. hyper, which writes the heads
+//! for clients, accepts a spelling only in an extension that its own parser creates. So the spelling is written into a
+//! message in memory and parsed with hyper, and the result is reused.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::sync::lock;
 
-/// Names that are not spelled with a capital at the beginning of each word.
+/// Standard names that do not have a capital at the beginning of each word and small letters elsewhere.
 const STANDARD: [&str; 11] = [
     "ETag",
     "WWW-Authenticate",
@@ -34,30 +34,30 @@ const STANDARD: [&str; 11] = [
     "DNT",
     "X-Request-ID",
 ];
-/// Limit on parsed spellings that are remembered. An app has a few.
+/// Limit on cached spellings that were parsed with hyper. An app has a few.
 const REMEMBERED: usize = 256;
 /// Limit on header lines of the message in memory; a message has no more names.
 const MOST_LINES: usize = 1024;
 
-/// The names of a message that are not spelled as the standards do, as they were received.
+/// The names in a message that do not have the standard spelling, as they were received.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Spelling(
     /// The names, each followed by a line feed.
     Bytes,
 );
 
-/// Collects the names of a message as they come.
+/// Collects the names of a message as they arrive.
 #[derive(Debug, Default)]
 pub(crate) struct SpellingReader(Vec<u8>);
 
-/// Writes names in the order of a message: a name is searched from the one behind the last that was found.
+/// Writes names in the order of a message: the search for a name begins behind the name that was found last.
 pub(crate) struct SpellingCursor<'a> {
     names: &'a [u8],
     at: usize,
 }
 
 impl SpellingReader {
-    /// Adds a name. It is a token (RFC 9110 §5.6.2).
+    /// Adds a name, which must be a token (RFC 9110 §5.6.2).
     pub(crate) fn saw(&mut self, name: &[u8]) {
         if !is_standard(name) {
             self.0.extend_from_slice(name);
@@ -65,7 +65,7 @@ impl SpellingReader {
         }
     }
 
-    /// Ends the message, and begins the next.
+    /// Ends the message, returns its spelling, and begins the next.
     pub(crate) fn finish(&mut self) -> Spelling {
         Spelling(std::mem::take(&mut self.0).into())
     }
@@ -82,7 +82,7 @@ impl Spelling {
         reader.finish()
     }
 
-    /// True if all names are spelled as the standards do.
+    /// True if all names have the standard spelling.
     #[must_use]
     pub(crate) fn is_standard(&self) -> bool {
         self.0.is_empty()
@@ -97,7 +97,7 @@ impl Spelling {
         }
     }
 
-    /// The spelling of these headers as hyper takes it; `None` if it spells them so by itself.
+    /// The spelling of these headers as an extension for hyper; `None` if hyper writes them that way by itself.
     #[must_use]
     pub(crate) fn for_hyper(&self, headers: &HeaderMap) -> Option<Extensions> {
         let mut names = Vec::new();
@@ -158,7 +158,7 @@ impl<'a> SpellingCursor<'a> {
     }
 }
 
-/// The spelling of a name that has no capital at the beginning of each word, or more of them.
+/// The standard spelling of a name whose capitals are not exactly those at the beginning of each word.
 fn standard(name: &[u8]) -> Option<&'static str> {
     let found = STANDARD.iter().find(|standard| {
         standard.len() == name.len() && standard.as_bytes().eq_ignore_ascii_case(name)
@@ -181,7 +181,7 @@ fn is_standard(name: &[u8]) -> bool {
     })
 }
 
-/// Parses header lines, or remembers them.
+/// Returns the extension for these header lines from the cache, or parses them.
 fn remembered(lines: Vec<u8>) -> Option<Extensions> {
     static PARSED: LazyLock<Mutex<HashMap<Vec<u8>, Extensions>>> = LazyLock::new(Mutex::default);
     let mut all = lock(&PARSED);
@@ -195,7 +195,7 @@ fn remembered(lines: Vec<u8>) -> Option<Extensions> {
     Some(parsed)
 }
 
-/// Parses a message in memory. No future here waits, so each is ready when it is polled.
+/// Parses a message in memory with hyper. No future waits for I/O here, so each is ready when it is polled.
 fn parsed(lines: &[u8]) -> Option<Extensions> {
     let message = [b"HTTP/1.1 204 No Content\r\n", lines, b"\r\n"].concat();
     let mut cx = Context::from_waker(Waker::noop());

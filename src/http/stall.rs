@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 pub(crate) struct Rate {
     /// Bytes per second; 0 means no limit.
     pub bytes: u64,
-    /// Total waiting time for which the rate may be lower. Faster progress earns time back.
+    /// Total waiting time for which the rate may be lower. Faster progress gives time back.
     pub grace: Duration,
 }
 
@@ -24,13 +24,13 @@ impl Rate {
     };
 }
 
-/// Stall timer: measures the time without progress. The timer exists only while there is something to wait for, so
-/// that idle or fast connections carry none.
+/// Stall timer: measures the time without progress. It has a timer of the runtime only while it waits, so that idle or
+/// fast connections hold none.
 #[derive(Debug)]
 pub(crate) struct Stall {
     limit: Duration,
     rate: Option<Rate>,
-    /// Waiting time so far, minus the time that the received bytes were worth.
+    /// Waiting time so far, minus the time that the received bytes would take at the minimum rate.
     spent: Duration,
     since: Option<Instant>,
     clock: Option<Pin<Box<Sleep>>>,
@@ -85,7 +85,7 @@ impl Stall {
         self.clock.is_some()
     }
 
-    /// Records progress: the time starts anew with the next [`waited`](Self::waited).
+    /// Records progress: the time is measured anew from the next [`waited`](Self::waited).
     pub(crate) fn progressed(&mut self) {
         self.progressed_by(0);
     }
@@ -103,7 +103,7 @@ impl Stall {
         }
     }
 
-    /// Starts the timer without a task that waits for it.
+    /// Starts to measure the time, without a task to wake.
     pub(crate) fn begin(&mut self) {
         if self.rate.is_some() {
             self.since.get_or_insert_with(Instant::now);
@@ -126,8 +126,8 @@ impl Stall {
     }
 }
 
-/// The timer of a deadline that moves with each request and is rarely reached. A timer that is made and removed each
-/// time costs more than the rest of a wait; this one goes on, and is set anew when it fires too early.
+/// The timer of a deadline that moves with each request and is rarely reached. To create and remove a timer each time
+/// would cost more than the rest of a wait; this one keeps running, and is set again when it fires too early.
 #[derive(Debug, Default)]
 pub(crate) struct Deadline(Option<Pin<Box<Sleep>>>);
 
@@ -147,7 +147,7 @@ impl Deadline {
         false
     }
 
-    /// Frees a timer that has fired, so that nothing idle carries one.
+    /// Frees a timer that has fired, so that idle connections hold none.
     pub(crate) fn rest(&mut self) {
         if self.0.as_ref().is_some_and(|timer| timer.is_elapsed()) {
             self.0 = None;

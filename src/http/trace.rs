@@ -23,7 +23,7 @@ const LENGTH: usize = 55;
 pub(crate) struct RequestId(u64);
 
 impl RequestId {
-    /// Creates a unique id, as far as 64 bits go. It is no secret: a client that sees one may guess others.
+    /// Creates an id that is unique within 64 bits. It is no secret: a client that sees one may guess others.
     #[must_use]
     pub(crate) fn new() -> Self {
         Self(unlike_any_other())
@@ -60,7 +60,8 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// The number in hexadecimal digits. Each request has several, and this is a tenth of the work of formatting them.
+/// Formats a number in hexadecimal digits. Each request needs several, and this costs a tenth of the standard
+/// formatting.
 fn digits(number: u64) -> [u8; 16] {
     let mut left = number;
     let mut digits = [0; 16];
@@ -76,8 +77,8 @@ fn digits(number: u64) -> [u8; 16] {
     digits
 }
 
-/// Numbers that look random and do not repeat: a counter with a random start, mixed (`SplitMix64`). Never zero,
-/// which §3.2.2 forbids.
+/// Returns a number that looks random and does not repeat: a counter with a random start, mixed (`SplitMix64`). Never
+/// zero, which §3.2.2 forbids.
 fn unlike_any_other() -> u64 {
     static NEXT: LazyLock<AtomicU64> =
         LazyLock::new(|| AtomicU64::new(RandomState::new().hash_one(std::process::id())));

@@ -1,10 +1,9 @@
 //! The transport under hyper: a plain or TLS stream, with the time limits that hyper does not have.
 //!
 //! A client that requests a large response and never reads it would keep its connection, its buffers and the app's
-//! worker for any time: TCP itself waits for ever on a zero window. And hyper has one limit for both the time
-//! between two requests and the time for a head; the first has to be long, for the sake of browsers, and the
-//! second short, because of clients that send a byte a minute. Both are here, for hyper would make a timer for each
-//! request as well.
+//! worker for any time: TCP itself waits for ever on a zero window. And hyper has a single limit for the time between
+//! two requests and the time for a head; the first has to be long, for browsers, and the second short, against clients
+//! that send a byte a minute. Both limits are here, also because hyper would create a timer for each request.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -48,7 +47,7 @@ pub(crate) struct Transport {
     close_reason: CloseReason,
     /// Frame checks; boxed, because connections of HTTP/1.1 have none.
     frames: Option<Box<Frames>>,
-    /// The count of unread bytes, and the window updates about them that were written.
+    /// The count of unread bytes, and the window updates in the written bytes, which correct it.
     unread: Option<Box<(Unread, WindowUpdates)>>,
 }
 
@@ -76,9 +75,8 @@ struct PrefaceLimit {
 /// Length of the preface and of the SETTINGS frame header behind it.
 const PREFACE: usize = 24 + 9;
 
-/// Response to a client that began a head and did not complete it (RFC 9110 §15.5.9). A client that has sent
-/// nothing gets none: browsers open connections ahead of need, and would take it for the response to a later
-/// request.
+/// Response to a client that began a head and did not complete it (RFC 9110 §15.5.9). A client that has sent nothing
+/// gets no response: browsers open connections in advance, and would take it for the response to a later request.
 const HEAD_TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
@@ -171,7 +169,7 @@ impl Transport {
         self.flushes.clone()
     }
 
-    /// Ends an HTTP/2 connection that is flooded with control frames, and one whose trailers have a pseudo-header; has
+    /// Ends an HTTP/2 connection that is flooded with control frames, or whose trailers contain a pseudo-header; makes
     /// h2 reset a stream whose `:path` has a fragment.
     #[must_use]
     pub(crate) fn checking_frames(mut self) -> Self {
@@ -179,7 +177,7 @@ impl Transport {
         self
     }
 
-    /// Counts the bytes of DATA frames until they are read, and reads no further where there is no room for them. Needs
+    /// Counts the bytes of DATA frames until they are read, and stops reading while there is no room for more. Needs
     /// [`checking_frames`](Self::checking_frames).
     #[must_use]
     pub(crate) fn counting(mut self, unread: Unread) -> Self {
@@ -200,7 +198,7 @@ impl Transport {
         }
     }
 
-    /// Looks for window updates in the first bytes of these buffers, which were written.
+    /// Finds window updates in the first `written` bytes of these buffers.
     fn count_written(&mut self, bufs: &[IoSlice<'_>], mut written: usize) {
         let Some(unread) = &mut self.unread else {
             return;
@@ -215,8 +213,8 @@ impl Transport {
         }
     }
 
-    /// Collects small writes until the flush. The responses of several HTTP/2 streams that are ready together then
-    /// leave in one TLS record and one system call, not in one each.
+    /// Collects small writes until the flush. Responses of several HTTP/2 streams that are ready at the same time are
+    /// then sent in one TLS record and one system call.
     #[must_use]
     pub(crate) fn gathering(mut self) -> Self {
         self.gather = Some(WriteBatch::default());
@@ -236,9 +234,9 @@ impl Transport {
         written
     }
 
-    /// Detects fragments in targets, which hyper does not report, and limits the time for each request head,
-    /// starting now for the first one, and the idle time before each other. Has no effect while a request is in
-    /// progress, and so after an upgrade, if that counts as one.
+    /// Detects fragments in targets, which hyper does not report. Limits the time for each request head, from now on
+    /// for the first one, and the idle time before each later one. Has no effect while a request is in progress, and so
+    /// none after an upgrade that counts as one.
     #[must_use]
     pub(crate) fn with_head_limit(
         mut self,
@@ -305,7 +303,8 @@ impl Transport {
         true
     }
 
-    /// Begins the idle time after a response. hyper reads no further then, if a read waits since the request came.
+    /// Starts the idle timer after a response. hyper reads no further then, if a read is pending since the request
+    /// arrived.
     fn begin_idle(&mut self, cx: &mut Context<'_>) {
         if let Some(head) = &mut self.head
             && !head.activity.is_in_use()

@@ -1,10 +1,10 @@
 //! Accounting of the bytes of request bodies and WebSockets that an HTTP/2 connection has received and no handler has
 //! read yet.
 //!
-//! h2 keeps in memory what the windows permit (RFC 9113 §5.2), up to the window of the connection, whether or not a
-//! handler reads it: the app may have to be asked first, or a console may not take its input. The windows are large for
-//! the sake of uploads over long ways, so the bytes count towards `limits.request-memory` and the share of the address.
-//! Without room for more, nothing is read from the connection until a handler has read some of what is there.
+//! h2 holds in memory all that the windows permit (RFC 9113 §5.2), up to the window of the connection, even if no
+//! handler reads it: the app may have to be queried first, or a console may accept no input. The windows are large for
+//! uploads over long distances, so the bytes count towards `limits.request-memory` and the share of the address.
+//! Without room for more, nothing is read from the connection until a handler has read some of the bytes.
 //!
 //! Independent of frames, and of how the bytes are used.
 
@@ -19,16 +19,16 @@ use crate::http::activity::Activity;
 use crate::shares::Share;
 use crate::sync::lock;
 
-/// Bytes of a connection that are not accounted for, so that small bodies cost no look at the shares. It is what an
-/// HTTP/1.1 connection may hold of a head.
+/// Bytes of a connection that are not accounted for, so that small bodies do not access the shares. An HTTP/1.1
+/// connection may hold as much of a head.
 const FREE: u64 = 64 * 1024;
-/// Amount that is taken from the share at a time, so that a large body does not take it for each frame.
+/// Number of bytes that are taken from the share at a time, so that a large body does not access it with each frame.
 const STEP: u64 = 128 * 1024;
-/// Limit on unread bytes of one connection: the window of one stream that nobody reads, and as much for the others.
+/// Limit on unread bytes of one connection: one stream window that no handler reads, and as much for the other streams.
 const MOST: u64 = 2 * 1024 * 1024;
-/// Interval of tries to find room again.
+/// Interval between two attempts to get room.
 const AGAIN: Duration = Duration::from_millis(100);
-/// Time without a request after which nothing can be unread: h2 has dropped it with its stream.
+/// Time without a request after which no bytes can be unread: h2 has dropped them with their stream.
 const QUIET: Duration = Duration::from_secs(1);
 /// Window of every connection at its beginning (RFC 9113 §6.9.2).
 const FIRST_WINDOW: u64 = 65_535;
@@ -46,7 +46,7 @@ struct Count {
     window: u64,
     share: Share,
     activity: Activity,
-    /// The connection that waits for room, and its next try.
+    /// Waker of the connection that waits for room, and the timer of its next attempt.
     waiting: Option<(Waker, Pin<Box<Sleep>>)>,
 }
 
@@ -80,8 +80,8 @@ impl Unread {
         count.lower(bytes);
     }
 
-    /// Counts bytes by which the client may exceed its window: h2 has let go of as many. This corrects the count by
-    /// what was dropped unread, with its stream.
+    /// Records that h2 has extended the client's window by this number of bytes, because it holds them no longer.
+    /// Corrects the count by the bytes that h2 dropped unread, with their stream.
     pub(super) fn permitted(&self, bytes: u64) {
         let mut count = self.lock();
         count.open += bytes;

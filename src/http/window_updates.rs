@@ -1,5 +1,5 @@
-//! Follows the bytes written to an HTTP/2 connection, and finds by how much the client may exceed its window (RFC
-//! 9113 §6.9): h2 announces in them the bytes that it holds no longer, and offers no other way to learn of it.
+//! Finds the window updates of the connection (RFC 9113 §6.9) in the bytes written to an HTTP/2 client. h2 announces in
+//! them the bytes that it holds no longer, and offers no other way to learn of it.
 
 const HEADER: usize = 9;
 const WINDOW_UPDATE: u8 = 8;
@@ -9,16 +9,16 @@ const PAYLOAD: usize = 4;
 /// The outgoing frames of one connection.
 #[derive(Debug, Default)]
 pub(super) struct WindowUpdates {
-    /// Number of bytes until the next frame header, or the end of a payload that is read.
+    /// Number of bytes until the next frame header, or until the end of a payload that is being read.
     skip: usize,
-    /// The part that has been written of a frame header, and of the payload that is read.
+    /// The part of a frame header, and of the payload that is being read, that has been written so far.
     header: [u8; HEADER],
     begun: usize,
     payload: Option<u32>,
 }
 
 impl WindowUpdates {
-    /// Reads bytes that were written; the number of bytes by which they open the window of the connection.
+    /// Reads bytes that were written; returns the number of bytes by which they extend the window of the connection.
     pub(super) fn take(&mut self, mut written: &[u8]) -> u64 {
         let mut opened = 0;
         while !written.is_empty() {

@@ -13,7 +13,7 @@ use bytes::{Buf as _, BytesMut};
 
 /// Limit on collected bytes, which fits into one TLS record (RFC 8446 §5.1).
 const MOST: usize = 16 * 1024;
-/// Size of writes that pass through: they gain nothing by waiting, and would have to be copied.
+/// Size of writes that pass through: collecting them saves nothing, and they would have to be copied.
 const LARGE: usize = MOST / 2;
 
 /// The bytes collected for the next flush.
@@ -32,14 +32,14 @@ enum Turn {
     Over,
 }
 
-/// Instruction for a write.
+/// Action for a write.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Write {
     /// The bytes were collected.
     Taken,
-    /// Write at once; no bytes are collected.
+    /// Write the bytes at once; no bytes are collected.
     Direct,
-    /// Write the collected bytes first.
+    /// Write the collected bytes first, and then these.
     Behind,
 }
 

@@ -32,8 +32,9 @@ const CODES: [(u32, u64); 21] = [
 const SEEN: u32 = 12;
 /// The code of the number sign; that of [`REFUSED`](super::REFUSED) is the next one.
 const NUMBER_SIGN: u64 = 0xffa;
-/// For each possible start of the bits: the number of symbols that are complete in it (at most two) plus 16 times the
-/// number of their bits. Zero if the first code is longer. A static, because a constant of this size would be copied.
+/// For each possible beginning of the bits: the number of symbols that are complete in it (at most two) plus 16 times
+/// the number of their bits; zero if the first code is longer. A static, because a constant of this size would be
+/// copied.
 static STARTS: [u8; 1 << SEEN] = starts();
 
 /// Counter of the symbols in a string that arrives in pieces.
@@ -57,7 +58,7 @@ impl DecodedLength {
         }
     }
 
-    /// The same for a `:path`, in which each number sign is replaced by a character that h2 refuses.
+    /// Counts the symbols of a piece of `:path`, and replaces each number sign by a character that h2 refuses.
     pub(super) fn take_path(&mut self, piece: &mut [u8]) {
         for byte in piece {
             self.bits |= u64::from(*byte) << (56 - self.held);
@@ -100,7 +101,7 @@ impl DecodedLength {
         self.held -= count;
     }
 
-    /// Length of the string that ends here; restarts the count. Padding is not counted: no code is as short and
+    /// Ends a string: returns its decoded length, and resets the count. Padding is not counted: no code is as short and
     /// all ones.
     pub(super) fn end(&mut self) -> usize {
         loop {

@@ -1,17 +1,18 @@
-//! The readings that servers give to a path that is not plain. Each form here is that of some server or library:
+//! The different readings that servers give to a path that is not plain. Each form here is used by some server or
+//! library:
 //!
 //! - decoded, and nothing else (WSGI, `CherryPy`, PHP);
 //! - without empty segments (nginx, Rack, apps that split at slashes);
 //! - with `;parameters` cut off each segment (servlet containers), or with all that follows the first;
-//! - cut at a decoded `?` or `#`, by whoever parses a decoded path as a URL;
+//! - cut at a decoded `?` or `#`, by code that parses a decoded path as a URL;
 //! - without spaces and dots at the end of a segment (Windows);
-//! - without the first segment, if two slashes begin it, by whoever takes `//name` for an authority (RFC 3986 §4.2);
+//! - without the first segment after two slashes, by code that takes `//name` for an authority (RFC 3986 §4.2);
 //! - with `%2F` as a slash and as a part of a name; decoded twice and more.
 
 use crate::http::path::PathFault;
 use crate::text::percent::encoded_byte;
 
-/// Limit on nested decodings of a path. A path that needs more hides something.
+/// Limit on nested decodings of a path. A path that needs more is refused as an attempt to hide something.
 const ROUNDS: usize = 4;
 
 /// The readings of one path.
@@ -21,14 +22,14 @@ pub(super) struct Readings {
     pub(super) canonical: String,
     /// The canonical reading with parameters.
     pub(super) with_parameters: String,
-    /// All readings that differ from the first.
+    /// All readings that differ from the canonical one.
     pub(super) others: Vec<String>,
-    /// True if some decoding of it produces a slash.
+    /// True if any decoding of the path produces a slash.
     pub(super) encoded_slash: bool,
 }
 
 impl Readings {
-    /// The readings of a path that begins with a slash; `None` if its bytes are the only one.
+    /// The readings of a path that begins with a slash; `None` if all servers read its bytes alike.
     pub(super) fn of(path: &str) -> Result<Option<Self>, PathFault> {
         if path.contains('\\') {
             return Err(PathFault::Backslash);
@@ -61,8 +62,8 @@ impl Readings {
     }
 }
 
-/// The path decoded once, with its encoded slashes as slashes and unchanged, then as often as possible; and true
-/// if any decoding produced a slash.
+/// All decoded forms of a path: decoded once, with encoded slashes as slashes and also left encoded, and then decoded
+/// repeatedly. The flag is true if any decoding produced a slash.
 fn decodings(path: &str) -> Result<(Vec<String>, bool), PathFault> {
     let first = decode_once(path, true)?;
     let apart = decode_once(path, false)?;
@@ -109,7 +110,7 @@ fn decode_once(path: &str, slashes: bool) -> Result<String, PathFault> {
     text(&bytes)
 }
 
-/// Decodes a path that was decoded before. A broken escape now was a literal percent sign, as in `100%25`.
+/// Decodes a path that was decoded before. An invalid escape is a literal percent sign at this point, as from `100%25`.
 fn decode_again(path: &str) -> Result<(String, bool), PathFault> {
     let (mut bytes, mut slash) = (Vec::with_capacity(path.len()), false);
     let mut rest = path.as_bytes();
@@ -143,7 +144,7 @@ fn escaped(digits: &[u8]) -> Option<u8> {
     u8::try_from(digit(0)? * 16 + digit(1)?).ok()
 }
 
-/// Converts bytes to text; bytes that are not UTF-8, as `%E9` of older apps, are encoded again.
+/// Converts bytes to text; bytes that are not UTF-8, such as `%E9` of older apps, are percent-encoded again.
 fn text(bytes: &[u8]) -> Result<String, PathFault> {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -217,7 +218,8 @@ fn add_forms(text: &str, forms: &mut Vec<String>) {
     }
 }
 
-/// The segments, each cut where `end` says, with or without those that are empty then. A final slash stays.
+/// Joins the segments of a path, each cut at the position from `end`; `merged` drops segments that are empty then. A
+/// final slash stays.
 fn joined(text: &str, end: impl Fn(&str) -> usize, merged: bool) -> String {
     let mut path = String::with_capacity(text.len() + 1);
     let mut segments = text.strip_prefix('/').unwrap_or(text).split('/').peekable();
