@@ -1,7 +1,7 @@
-//! One request: checks its head, chooses the route, checks permission, calls one handler, and converts every error
+//! Serves one request: checks its head, chooses the route, authorises it, calls one handler, and converts every error
 //! to a response. Each request has one access line.
 //!
-//! [`pipeline`] is the list of these steps, and [`respond`] the outside of each request. Does not read bodies.
+//! [`pipeline`] is the list of these steps, and [`respond`] wraps each request. Does not read bodies.
 
 mod app_requests;
 mod audit_record;
@@ -91,13 +91,13 @@ pub(crate) enum Role {
     Serve,
     /// Redirect all requests to https, at this port.
     Redirect(u16),
-    /// Take messages of GRIP apps, and nothing else.
+    /// Take messages of GRIP apps only.
     Grip,
 }
 
 impl Service {
-    /// Creates the service for a configuration and its plan over the parts that outlive both. It cannot fail, and
-    /// belongs to the commit of a reload: the apps of the service are to be put in force.
+    /// Creates the service for a configuration and its plan, over the parts that outlive both. It cannot fail, and is a
+    /// part of the commit of a reload; its apps must be put in force afterwards.
     #[must_use]
     pub(crate) fn new(plan: Plan, config: &Config, live: &Live) -> Self {
         let shutdown = &live.shutdown;
@@ -184,7 +184,7 @@ impl Service {
         }
     }
 
-    /// Responds to a request; every failure becomes a response too.
+    /// Responds to a request; every failure becomes a response.
     pub(crate) async fn respond(
         &self,
         mut request: Request<Incoming>,
@@ -222,7 +222,7 @@ impl Service {
         self.bodies.unread_memory(context)
     }
 
-    /// The known host names; those in certificates change during the life of a service.
+    /// The known host names. The names from certificates change while the service runs.
     #[must_use]
     pub(crate) fn hosts(&self) -> &KnownHosts {
         self.pipeline.route_auth.hosts()
@@ -240,7 +240,7 @@ impl Service {
         self.pipeline.apps.all()
     }
 
-    /// Closes connections to the apps that were idle for too long; to be called about once a second.
+    /// Closes connections to the apps that have been idle for too long; to be called about once a second.
     pub(crate) fn close_idle(&self) {
         self.upkeep.close_idle();
     }

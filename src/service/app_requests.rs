@@ -1,4 +1,5 @@
-//! Requests of visitors to the apps: the context that all of them share. Does not know why a request is sent.
+//! Sends requests of visitors to the apps, with the context that all of them share. Does not know why a request is
+//! sent.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,14 +14,14 @@ use crate::service::session_auth::SessionAuth;
 use crate::shutdown::Shutdown;
 use crate::upstream::{Requester, Upstream};
 
-/// Size limit of an app's response that is read here instead of by a client.
+/// Size limit of an app's response that Noren itself reads and does not pass on to a client.
 const LARGEST_ANSWER: usize = 1024 * 1024;
 
-/// The apps, in the order of the configuration, and the ways to send requests to them.
+/// The apps, in the order of the configuration, and the context for requests to them.
 pub(super) struct AppRequests {
     apps: Vec<Arc<Upstream>>,
     body: BodyLimits,
-    /// True for the headers of a visitor whom the app has confirmed a moment ago.
+    /// True if the app has recently confirmed the visitor with these headers.
     is_known: Box<dyn Fn(&HeaderMap) -> bool + Send + Sync>,
     tasks: Shutdown,
 }

@@ -1,4 +1,4 @@
-//! The audit record of a request: the client and the object, as far as they are known.
+//! The audit record of a request: the client and the object of the request, as far as they are known.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::tls::ClientName;
 use crate::tokens::Target;
 use crate::websocket::asks_for_websocket;
 
-/// A request to open or publish something, in terms of the audit.
+/// The audit record of a request to open or to publish something.
 #[derive(Debug)]
 pub(super) struct AuditRecord {
     peer: Peer,
@@ -64,13 +64,13 @@ impl AuditRecord {
         self.user = user;
     }
 
-    /// Adds the console that the token leads to; its name only if names are no secrets.
+    /// Adds the console to which the token leads; its name only if names are no secrets.
     pub(super) fn found(&mut self, target: &Target, with_name: bool) {
         self.what.target = Some(target.to_string());
         self.what.console = with_name.then(|| target.name.clone());
     }
 
-    /// Adds the security method that a host and Noren agreed on, and what the visitor may do.
+    /// Adds the security method that a host and Noren agreed on, and the rights of the visitor.
     pub(super) fn secured(&mut self, security: RfbSecurity, rules: Rules) {
         self.what.rfb = Some(Rfb {
             security: security.as_str(),
@@ -78,12 +78,12 @@ impl AuditRecord {
         });
     }
 
-    /// Adds that the visitor is one of several viewers, and whether it may only look.
+    /// Adds that the visitor is one of several viewers, and if the visitor may only view.
     pub(super) fn shared(&mut self, view_only: bool) {
         self.what.shared = Some(Viewing { view_only });
     }
 
-    /// Sets a recording that is to be played.
+    /// Sets a recording that is to be played as the object.
     pub(super) fn plays(&mut self, user: Option<&str>, file: &str) {
         self.user = user.map(Arc::from);
         self.what.kind = Kind::Recording;
@@ -95,7 +95,7 @@ impl AuditRecord {
         self.what.target = Some(target);
     }
 
-    /// The object.
+    /// The object of the request.
     pub(super) fn what(&self) -> &What {
         &self.what
     }
@@ -118,12 +118,12 @@ impl AuditRecord {
         Who { user, ..who }
     }
 
-    /// Writes the opening line.
+    /// Writes the audit line for the opening.
     pub(super) fn opened(&self) -> Opened {
         Opened::new(self.who(), self.what.clone())
     }
 
-    /// Writes a refusal line, if Noren itself refuses: failures of an app are in the access log.
+    /// Writes the audit line for a refusal by Noren itself. Failures of an app are in the access log only.
     pub(super) fn refused(&self, refusal: &Refusal) {
         let of_app = matches!(self.what.kind, Kind::Request | Kind::WebSocket);
         if of_app && !matches!(refusal.status.as_u16(), 401 | 403) {

@@ -1,7 +1,7 @@
-//! Permission to subscribe to channels and to publish on them: by a session that the app knows, by a token, or
-//! without either, as each channel requires.
+//! Permission to subscribe to channels and to publish on them: by a session at the app, by a token, or without either,
+//! as each channel requires.
 //!
-//! Decides between the two; independent of how the app is queried, and of how a token is verified.
+//! Chooses between session and token; independent of how the app is queried, and of how a token is verified.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(super) struct ChannelAuth {
     sessions: SessionAuth,
     tokens: Option<Arc<Tokens>>,
     limit: TokenLimit,
-    /// The requirement of channels without one of their own.
+    /// The requirement for channels that have none of their own.
     otherwise: Needs,
 }
 
@@ -51,7 +51,7 @@ impl Permit {
         }
     }
 
-    /// True if its holder may also publish on the channel, where users can.
+    /// True if the visitor may also publish on the channel, provided that the channel accepts messages of users.
     pub(super) fn may_publish(&self, name: &ChannelName, rules: &config::Channel) -> bool {
         let named = self
             .grant
@@ -86,7 +86,7 @@ impl ChannelAuth {
             .unwrap_or(self.otherwise)
     }
 
-    /// Checks permission to subscribe to these channels: to all of them, or not at all.
+    /// Checks permission to subscribe to all of these channels.
     pub(super) async fn permit(
         &self,
         names: &[ChannelName],
@@ -133,7 +133,7 @@ impl ChannelAuth {
         self.confirm(names, permit)
     }
 
-    /// Checks the same permission for a visitor whose session is known already.
+    /// Checks permission to subscribe for a visitor whose session has been queried already.
     pub(super) async fn permit_visitor(
         &self,
         names: &[ChannelName],
@@ -195,8 +195,8 @@ impl ChannelAuth {
         self.tokens.is_some()
     }
 
-    /// True if a signed token permits publishing on a channel. If another way is left, `alone` is false, and a token
-    /// without permission here is not refused: it may be one of the app's. It counts once.
+    /// True if a signed token permits publishing on a channel. With `alone`, a token without this permission is
+    /// refused. Otherwise it is not, because it may be a token of the app; it then counts as a wrong token only once.
     pub(super) async fn is_publisher(
         &self,
         name: &ChannelName,
@@ -256,7 +256,7 @@ impl ChannelAuth {
         }
     }
 
-    /// Refuses a token, and counts it if it may be a guess.
+    /// Refuses a token, and counts it as a wrong one if it may be a guess.
     fn no_grant(error: &TokenError, place: Option<Place>) -> Refusal {
         if !error.is_guess() {
             forgive(place);
@@ -290,7 +290,7 @@ impl ChannelAuth {
 enum NotGranted {
     /// The client has sent too many wrong tokens.
     TooMany(Refusal),
-    /// The token is wrong; the place counts when it is dropped.
+    /// The token is invalid. Dropping the place counts it as a wrong one.
     Token(TokenError, Option<Place>),
 }
 

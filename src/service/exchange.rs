@@ -1,4 +1,4 @@
-//! One request on its way through the pipeline, as each handler gets it. Independent of routes and handlers.
+//! A request in the pipeline, as each handler gets it. Independent of routes and handlers.
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request};
@@ -8,7 +8,7 @@ use crate::service::audit_record::AuditRecord;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Timings;
 
-/// A request with a checked head, and its context. A handler consumes the request; the rest stays with the pipeline,
+/// A request with a checked head, and its context. A handler consumes the request; the context remains in the pipeline,
 /// which needs it for the response.
 pub(super) struct Exchange<'a> {
     pub(super) request: Request<Incoming>,
@@ -16,11 +16,11 @@ pub(super) struct Exchange<'a> {
     /// The client's connection.
     pub(super) context: &'a Context,
     pub(super) audit: &'a mut AuditRecord,
-    /// Durations for the access line, if it has them.
+    /// Durations for the access line, if it contains any.
     pub(super) times: Option<&'a Timings>,
 }
 
-/// The identifying parts of a request.
+/// The parts of a request that identify its visitor.
 #[derive(Clone, Copy)]
 pub(super) struct Asking<'a> {
     pub(super) headers: &'a HeaderMap,
@@ -30,7 +30,7 @@ pub(super) struct Asking<'a> {
 }
 
 impl Exchange<'_> {
-    /// The identifying parts, and the record that a permission adds the visitor to.
+    /// The identifying parts, and the audit record, to which an authorisation adds the visitor.
     pub(super) fn asking(&mut self) -> (Asking<'_>, &mut AuditRecord) {
         let asking = Asking {
             headers: self.request.headers(),
@@ -41,14 +41,14 @@ impl Exchange<'_> {
         (asking, self.audit)
     }
 
-    /// Discards the body, whose sender still gets the response, and returns the refusal.
+    /// Discards the body, so that its sender gets the response, and returns the refusal.
     pub(super) fn refuse(self, refusal: Refusal, tasks: &Shutdown) -> Refusal {
         refuse(self.request.into_body(), tasks);
         refusal
     }
 }
 
-/// The connection's context with the client that a trusted proxy reports; `None` without a proxy.
+/// The connection's context with the client that a trusted proxy reports; `None` if there is no trusted proxy.
 pub(super) fn reported_client(headers: &HeaderMap, context: &Context) -> Option<Context> {
     let proxies = context.proxies.as_deref()?;
     let claimed = Claimed::read(headers, proxies);

@@ -1,4 +1,4 @@
-//! The keys of GRIP apps: sign the requests to an app, and verify the tokens of its publishers. Does not know the
+//! The keys of GRIP apps, which sign the requests to an app and verify the tokens of its publishers. Must not know the
 //! requests.
 
 use std::fmt;
@@ -19,16 +19,20 @@ use crate::push::grip;
 
 /// Name of the key setting in the configuration.
 const SETTING: &str = "app.grip.keys";
-/// Lifetime of a signature, and the age up to which one is used again.
+/// Lifetime of a signature.
 const LIFETIME: Duration = Duration::from_secs(3600);
+/// Age up to which a signature is reused.
 const USED_AGAIN: Duration = Duration::from_secs(60);
-/// Longest lifetime of a publisher's token, and the leeway of clocks.
+/// Longest lifetime of a publisher's token.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// Leeway for clocks that differ.
 const LEEWAY: Duration = Duration::from_secs(60);
-/// Limit on concurrent uses of key files, and the time limit of one.
+/// Limit on concurrent uses of key files.
 const CHECKED: usize = 8;
+/// Time limit of one use of the key files.
 const LIMIT: Duration = Duration::from_secs(5);
-/// The claim by which a signature of Noren is none of a publisher: the app might show its headers to somebody.
+/// Value of the claim that marks a signature of Noren. Such a signature is not accepted as a publisher's token, because
+/// the app might show its headers to somebody.
 const FOR_APP: &str = "app";
 
 /// The keys of one GRIP app.
@@ -83,7 +87,7 @@ impl GripKeys {
         })
     }
 
-    /// The headers that tell the app that a request has come through Noren.
+    /// Returns the headers that show the app that a request has come through Noren.
     ///
     /// # Errors
     /// The reason why nothing can be signed.
@@ -142,7 +146,7 @@ impl GripKeys {
         .await
     }
 
-    /// Uses the keys, whose files may have changed, outside of the runtime's threads.
+    /// Calls a function with the keys, whose files may have changed, on a blocking thread.
     async fn with_keys<T: Send + 'static>(
         &self,
         used: impl FnOnce(&Keys) -> Result<T, String> + Send + 'static,

@@ -1,5 +1,5 @@
-//! The header fields of every response, by the rules of `[headers]`, of the app and of the `[[files]]`. Must not
-//! know how a response is made.
+//! Sets the header fields of every response by the rules of `[headers]`, of the app and of the `[[files]]`. Must not
+//! know the origin of a response.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::config::{Config, HeaderRules};
 use crate::http::{Scheme, apply_to_response, replaced_fields};
 use crate::router::Route;
 
-/// The rules for each route, all merged.
+/// The rules for each route, with general and specific ones merged.
 #[derive(Debug)]
 pub(super) struct ResponseHeaders {
     own: Rules,
@@ -20,7 +20,7 @@ pub(super) struct ResponseHeaders {
 #[derive(Debug)]
 struct Rules {
     rules: HeaderRules,
-    /// The fields that an app cannot send, where there are any.
+    /// The fields that rules replace, so that an app cannot send them; `None` if there are none.
     replaced: Option<Arc<[HeaderName]>>,
 }
 
@@ -61,7 +61,7 @@ impl ResponseHeaders {
         apply_to_response(rules, headers, scheme == Scheme::Https, is_error);
     }
 
-    /// The fields of an app that reach no client of a route, where there are any.
+    /// The fields of an app that never reach the clients of a route; `None` if there are none.
     pub(super) fn replaced(&self, route: Option<Route>) -> Option<&Arc<[HeaderName]>> {
         self.of(route).replaced.as_ref()
     }

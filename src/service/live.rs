@@ -1,5 +1,5 @@
-//! The parts of a server that outlive its configuration: open connections and channels, counts, permits, and what is
-//! known of apps and sessions. Only the commit of a reload changes them. Does not know requests.
+//! The parts of a server that outlive its configuration: open connections and channels, counts, permits, and the state
+//! of apps and sessions. Only the commit of a reload changes them. Must not know requests.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub(crate) struct Live {
     pub apps: Apps,
     /// The channels.
     pub hub: Hub,
-    /// The cluster that their messages get their order from, if there is one.
+    /// The cluster that orders the messages of the channels, if there is one.
     pub cluster: Option<Cluster>,
     /// The `SockJS` sessions of the channels.
     pub sockjs: SockJs,
@@ -57,7 +57,7 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// The parts of a new server: those that `view` shows, and others that begin empty.
+    /// Creates the parts of a new server: those that `view` reports on, and others that begin empty.
     #[must_use]
     pub(crate) fn new(config: &Config, view: &View) -> Self {
         Self {
@@ -82,7 +82,8 @@ impl Live {
         }
     }
 
-    /// Publishes the messages of GRIP apps that wait for others, before the hub is packed. Nothing waits from here on.
+    /// Publishes the messages of GRIP apps that wait for an earlier one, before the hub is packed. From then on none
+    /// waits.
     pub(crate) fn end_waiting(&self) {
         self.grip.end_waiting(&self.hub);
     }
@@ -92,7 +93,7 @@ impl Live {
         self.grip.wait_again();
     }
 
-    /// Forgets the answers of the app about sessions: after a reload another app may answer.
+    /// Forgets the cached responses of the app about sessions: after a reload another app may be responsible.
     pub(crate) fn forget_responses(&self) {
         self.sessions.forget_responses();
     }

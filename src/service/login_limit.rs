@@ -1,4 +1,4 @@
-//! The limit on failed logins as a step of a request, before a handler and after it. Independent of how a password is
+//! The limit on failed logins as a step of a request, before and after its handler. Independent of how a password is
 //! verified.
 
 use std::borrow::Cow;
@@ -25,22 +25,23 @@ pub(super) struct LoginLimit {
 
 /// An attempt to log in.
 pub(super) struct Guess {
-    /// True if it goes to a login path.
+    /// True if the request is for a login path.
     at_login: bool,
-    /// The credential, which a client sends with every request once it is accepted.
+    /// The credential, which a client sends with every request once it has been accepted.
     credential: Option<Credential>,
-    /// Place in the limit, taken at the start, so that many requests at once do not count as one. All requests with a
-    /// basic credential that was accepted elsewhere share a place. A credential of another scheme may change with
-    /// each request, so its place is brief. `None` for a request that shows a login form
+    /// Provisional place in the limit, taken at the start, so that many concurrent requests do not count as one. All
+    /// requests with a basic credential that was accepted for another page share a place. A credential of another
+    /// scheme may change with each request, so its place is held only briefly. `None` for a request that shows a login
+    /// form.
     place: Option<Place>,
 }
 
-/// A credential, and the page it is sent to.
+/// A credential, and the page for which it is sent.
 #[derive(Clone, Copy)]
 struct Credential {
     mark: Mark,
     is_basic: bool,
-    /// `None` for an unsafe method: the body, which is not known here, may select the page.
+    /// The page; `None` for an unsafe method, because the body, which is not known here, may select it.
     page: Option<Mark>,
 }
 
@@ -95,7 +96,8 @@ impl LoginLimit {
         }))
     }
 
-    /// The marks of a credential. Each app has its own, since another app may accept other credentials.
+    /// The hashes of a credential and its page. They differ for each app, since another app may accept other
+    /// credentials.
     fn credential<B>(
         &self,
         route: Route,
@@ -165,8 +167,8 @@ impl LoginLimit {
         self.login(self.apps.get(index)?.settings(), path)
     }
 
-    /// Checks whether the app could read a path as one of its logins, in any spelling: the part below one may be an
-    /// argument of the same page (`PATH_INFO`).
+    /// Returns the login, if the app could read a path as one of its login paths, in any spelling. A path below one may
+    /// be the same page with an argument (`PATH_INFO`).
     fn login(&self, app: &config::App, path: &RequestPath) -> Option<Login> {
         let folds = app.siblings.fold_case;
         let mut logins = self.login_paths.iter().flat_map(|login| {
@@ -195,7 +197,7 @@ struct Login {
     has_arguments: bool,
 }
 
-/// True if a request can only show a page: with a safe method, and without a query and a body.
+/// True if a request can only show a page: it has a safe method, and neither a query nor a body.
 fn is_bare<B: http_body::Body>(request: &Request<B>) -> bool {
     request.method().is_safe() && request.uri().query().is_none() && request.body().is_end_stream()
 }

@@ -1,5 +1,5 @@
-//! The keys of a Mercure hub: verify the tokens of publishers and subscribers. A key signs for its role (0.x) or for
-//! its issuer (1.0), and for nothing else.
+//! The keys of a Mercure hub, which verify the tokens of publishers and subscribers. A key is valid only for its role
+//! (0.x) or for its issuer (1.0).
 
 use std::fmt;
 use std::sync::Arc;
@@ -119,8 +119,8 @@ impl MercureKeys {
 }
 
 impl All {
-    /// A token of version 1.0 shows itself by its type; it is checked by the rules of that version alone, whatever keys
-    /// there are.
+    /// Verifies a token. The type of a token identifies version 1.0; such a token is checked by the rules of that
+    /// version only, whatever other keys there are.
     fn check(&self, token: &str, bearer: Bearer, rules: &Rules) -> Result<Grant, TokenFault> {
         if !self.issuers.is_empty() && is_access_token(token) {
             return self.check_one(token, rules);
@@ -149,7 +149,7 @@ impl All {
     }
 }
 
-/// True if the header of a token has the type of access tokens, whoever has signed it.
+/// True if the header of a token has the type of access tokens. The signature is not verified.
 fn is_access_token(token: &str) -> bool {
     let kind = jwt::type_of(token).unwrap_or_default();
     let kind = kind.to_ascii_lowercase();

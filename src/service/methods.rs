@@ -1,5 +1,5 @@
-//! The methods of a resource, as a step of a request: those that an app accepts (`methods` of an `[[app]]`), and those
-//! of Noren's own handlers. Independent of their meaning.
+//! Checks the method of a request: against those that an app accepts (`methods` of an `[[app]]`), and those of Noren's
+//! own handlers. Must not know their meaning.
 
 use std::borrow::Cow;
 
@@ -11,10 +11,10 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 use crate::config::Methods;
 use crate::http::{Refusal, method_overrides};
 
-/// Methods in the `Allow` of an app that lists none: any other passes too, and a list cannot say that.
+/// Methods in `Allow` for an app that lists none. Such an app gets all methods, which a list cannot express.
 const COMMON: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// True for a method that no resource has: TRACE, and CONNECT unless it opens a WebSocket (RFC 8441).
+/// True for a method that no resource supports: TRACE, and CONNECT unless it opens a WebSocket (RFC 8441).
 pub(super) fn is_for_no_resource(parts: &Parts) -> bool {
     match parts.method {
         Method::TRACE => true,
@@ -23,8 +23,8 @@ pub(super) fn is_for_no_resource(parts: &Parts) -> bool {
     }
 }
 
-/// The head of a request for the same resource with GET, by which its methods are found. A CONNECT names a host and no
-/// path (RFC 9110 §9.3.6): the resource is the root of that host.
+/// The head of a GET request for the same resource, with which the supported methods are found. A CONNECT has a host
+/// and no path (RFC 9110 §9.3.6), so its resource is the root of that host.
 pub(super) fn with_get(parts: &Parts) -> Parts {
     let mut asked = parts.clone();
     asked.method = Method::GET;
@@ -41,8 +41,8 @@ pub(super) fn with_get(parts: &Parts) -> Parts {
     asked
 }
 
-/// The refusal of a method, with those that the resource has; an empty list says that it has none
-/// (RFC 9110 §10.2.1).
+/// The refusal of a method, with the methods that the resource supports; an empty list means that it supports none (RFC
+/// 9110 §10.2.1).
 pub(super) fn not_allowed(method: &Method, allow: &str) -> Refusal {
     let reason = format!("{method} is not allowed here");
     refused(reason, allow)
@@ -53,7 +53,7 @@ pub(super) fn of_app(methods: &Methods) -> Cow<'static, str> {
     methods.allow().map_or(Cow::Borrowed(COMMON), Cow::Owned)
 }
 
-/// Checks that one of Noren's own handlers has a method.
+/// Checks that one of Noren's own handlers supports a method.
 ///
 /// # Errors
 /// 405 with its methods.
@@ -64,7 +64,7 @@ pub(super) fn permit_own_method(allow: &'static str, method: &Method) -> Result<
     Err(not_allowed(method, allow))
 }
 
-/// Checks that an app accepts the method of a request, and the one that a POST overrides it with.
+/// Checks that an app accepts the method of a request, and the method with which a POST overrides it.
 ///
 /// # Errors
 /// 405 with the accepted methods.

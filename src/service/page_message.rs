@@ -1,7 +1,7 @@
-//! A message of a page, as the app gets it: with headers under `Noren-`, which are removed from every request of a
-//! client.
+//! A message of a page as a request to the app: with headers that begin with `Noren-`, which are removed from every
+//! request of a client.
 //!
-//! Independent of who may publish, and of the response.
+//! Independent of permissions, and of the response.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap};
@@ -19,7 +19,7 @@ pub(super) const KEY: &str = "noren-key";
 /// Header with the publisher's own id of the message, in both directions.
 pub(super) const ID: &str = "noren-id";
 
-/// A message of a page, as the app gets it.
+/// A message of a page, for a request to the app.
 pub(super) struct PageMessage {
     pub(super) event: Option<String>,
     pub(super) key: Option<String>,
@@ -29,8 +29,8 @@ pub(super) struct PageMessage {
 }
 
 impl PageMessage {
-    /// The parameters, for apps that only read those. A body may contain the same ones, so the headers are the
-    /// ones to trust.
+    /// The query parameters, for apps that cannot read headers. A body may contain parameters of the same names, so
+    /// apps should trust the headers.
     pub(super) fn query(&self, channel: &ChannelName) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("channel", channel.as_str());
@@ -54,8 +54,8 @@ impl PageMessage {
     }
 }
 
-/// Sets a media type with which no app parses the message as a form, whose fields would mix with our parameters:
-/// many apps do, and some take a body without a type for a form.
+/// Sets a media type that no app parses as a form, whose fields would mix with Noren's parameters: many apps parse
+/// forms, and some take a body without a type for one.
 pub(super) fn set_message_type(headers: &mut HeaderMap) {
     let mut lines = headers.get_all(CONTENT_TYPE).iter();
     let kind = match (lines.next(), lines.next()) {

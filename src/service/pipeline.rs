@@ -1,5 +1,5 @@
-//! The way of a request: check, route, authorise, handle, finish. Decides between the handlers, which do not know each
-//! other; does not read bodies.
+//! The steps of a request: check, route, authorise, handle, finish. Chooses between the handlers, which do not know
+//! each other; does not read bodies.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -46,14 +46,14 @@ pub(super) struct Pipeline {
 enum Step {
     /// Send this response.
     Respond(Box<Response<Body>>),
-    /// Take the messages of a GRIP app.
+    /// Pass the request to the handler of GRIP messages.
     Grip,
     /// Authorise the request, and call the handler of this route.
     Handle(Route),
 }
 
 impl Pipeline {
-    /// Takes a request through the steps. `progress` gets the route, once there is one, and its permit.
+    /// Takes a request through the steps. `progress` receives the route, once it is known, and the permit.
     pub(super) async fn run(
         &self,
         request: Request<Incoming>,
@@ -128,7 +128,7 @@ impl Pipeline {
         }
     }
 
-    /// The refusal of a method that no resource has, with those of the resource that was asked for.
+    /// Refuses a method that no resource supports, and lists the methods of the requested resource.
     fn refuse_method(&self, parts: &Parts, context: &Context, role: Role) -> Refusal {
         let asked = with_get(parts);
         let method = &parts.method;
@@ -151,7 +151,7 @@ impl Pipeline {
         not_allowed(method, &allow)
     }
 
-    /// The methods of the resource that a request is for; none where nothing is served.
+    /// The methods of the requested resource; empty if nothing is served there.
     fn methods(&self, head: &Head, parts: &Parts) -> Cow<'static, str> {
         let route = self.router.route(RouteKey {
             host: head.authority.host(),
@@ -170,7 +170,7 @@ impl Pipeline {
         Cow::Borrowed(own.unwrap_or_default())
     }
 
-    /// Checks the limits of a route, and waits where they hold a request back.
+    /// Checks the limits of a route, and waits if they hold a request back.
     async fn admit(
         &self,
         route: Route,
@@ -188,14 +188,14 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Discards the body of a refused request, whose sender still gets the response.
+    /// Discards the body of a refused request, so that its sender gets the response.
     fn refuse(&self, request: Request<Incoming>, refusal: Refusal) -> Refusal {
         refuse(request.into_body(), &self.shutdown);
         refusal
     }
 
-    /// Checks the rate of the client and the head of the request. `SockJS` has nothing at a path with dot segments, and
-    /// says so as for other paths that it does not have.
+    /// Checks the rate of the client and the head of the request. For a path with dot segments below the `SockJS`
+    /// endpoint, the response is 404, as for other paths that it does not have.
     fn check(&self, parts: &Parts, context: &Context) -> Result<Head, Refusal> {
         let taken = self.limits.requests().take(context.peer);
         taken.map_err(|wait| too_many("requests", wait))?;

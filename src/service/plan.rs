@@ -1,4 +1,4 @@
-//! The parts of a service that can make a configuration be refused. Does not touch the running service.
+//! The parts of a service for which a configuration can be refused. Does not touch the running service.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use crate::telemetry::TokenSourceCounts;
 use crate::tls::{Connector, TlsError};
 use crate::tokens::Resolver;
 
-/// All parts of a [`Service`](crate::service::Service) that are read from files: users, keys, certificates. Shares
+/// All parts of a [`Service`](crate::service::Service) that are read from files: users, keys, certificates. It shares
 /// nothing with the running service, so that dropping a plan has no effect.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(super) entrances: Entrances,
     pub(super) tokens: Option<Tokens>,
     pub(super) targets: Resolver,
-    /// The way to each app with TLS, in the order of the configuration.
+    /// TLS connector of each app, in the order of the configuration; `None` for an app without TLS.
     pub(super) connectors: Vec<Option<Connector>>,
     /// The keys of each app with GRIP, in the order of the configuration.
     pub(super) grip: Vec<Option<Arc<GripKeys>>>,
@@ -58,14 +58,14 @@ impl Plan {
         })
     }
 
-    /// The look-ups of each source of tokens in the network, which count from nought.
+    /// The counters of look-ups for each token source in the network, which start at 0.
     #[must_use]
     pub(crate) fn token_sources(&self) -> Vec<Arc<TokenSourceCounts>> {
         self.targets.source_counts()
     }
 }
 
-/// The TLS of an app; none for plain HTTP.
+/// The TLS connector of an app; `None` for plain HTTP.
 fn connector(app: &App) -> Result<Option<Connector>, TlsError> {
     let tls = app.tls.clone().unwrap_or_default();
     app.urls

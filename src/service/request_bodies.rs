@@ -1,4 +1,4 @@
-//! The limits of request bodies, and the memory that they count towards. Does not know what a body is for.
+//! Limits of request bodies, and the memory that they count towards. Must not know the purpose of a body.
 
 use crate::config::Config;
 use crate::http::{BodyLimits, Budget, Context, Incoming, Rate, Received, Refusal, receive};
@@ -31,12 +31,12 @@ impl RequestBodies {
         }
     }
 
-    /// The limits of a body that goes to an app.
+    /// The limits of a body that is forwarded to an app.
     pub(super) fn limits(&self) -> BodyLimits {
         self.limits
     }
 
-    /// Receives the body of a message, of `size` bytes at most, into memory: [`Received::Begun`] is never the result.
+    /// Receives the body of a message, of at most `size` bytes, into memory: [`Received::Begun`] is never the result.
     pub(super) async fn whole(
         &self,
         body: Incoming,
@@ -52,7 +52,7 @@ impl RequestBodies {
         Ok(receive(body, limits, Some(self.budget(context)), tasks).await?)
     }
 
-    /// The memory budget of a message while it arrives. It never goes to disk.
+    /// The memory budget of a message while it arrives. A message is never written to disk.
     pub(super) fn budget(&self, context: &Context) -> Budget<'_> {
         Budget {
             spool: &self.spool,
@@ -64,8 +64,8 @@ impl RequestBodies {
         }
     }
 
-    /// The memory for what a connection has received and nobody has read yet. What comes through a trusted proxy is of
-    /// many clients.
+    /// The memory for bytes that a connection has received and no handler has read yet. A connection of a trusted proxy
+    /// carries many clients, so it counts for no single address.
     pub(super) fn unread_memory(&self, context: &Context) -> Share {
         let counted = context.proxies.is_none();
         let address = counted.then(|| context.peer.counted_as()).flatten();

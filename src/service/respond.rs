@@ -29,14 +29,14 @@ use crate::upstream::Upstream;
 pub(crate) struct Held {
     /// The guard of the request in progress; a response over HTTP/2 holds it elsewhere.
     busy: Option<Busy>,
-    /// The app whose response is timed, and when the request came.
+    /// The app whose response is timed, and the time of the request.
     timed: Option<(Arc<Upstream>, Instant)>,
     /// The permit of a route with a limit on requests in progress.
     #[expect(dead_code, reason = "it is held, and released with the response")]
     permit: Option<AddressPermit>,
 }
 
-/// The findings of a request on its way through the pipeline, which its response needs.
+/// The results of the pipeline that the response needs.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     /// The route, once it is known.
@@ -57,7 +57,7 @@ impl Drop for Held {
     }
 }
 
-/// Wraps requests and responses.
+/// Wraps requests and responses: see the module.
 #[derive(Debug)]
 pub(super) struct Wrapper {
     apps: Arc<AppRequests>,
@@ -71,7 +71,8 @@ pub(super) struct Wrapper {
     shutdown: Shutdown,
 }
 
-/// A request in progress, seen from outside. The fields are in the order in which they end if the client leaves.
+/// The state of a request in progress that its response needs. The order of the fields is the order in which they are
+/// dropped if the client leaves.
 pub(super) struct Wrapped {
     accept: Option<HeaderValue>,
     framing: Framing,
@@ -106,10 +107,10 @@ impl Wrapper {
         }
     }
 
-    /// Begins a request that is counted on its connection already.
+    /// Begins a request, which its connection has counted already.
     ///
     /// # Errors
-    /// The refusal of a head with too many lines, beside the request as it is seen from outside.
+    /// The refusal of a head with too many lines, together with the state of the request.
     pub(super) fn begin(
         &self,
         request: &mut Request<Incoming>,
@@ -141,7 +142,7 @@ impl Wrapper {
         (wrapped, lines)
     }
 
-    /// Ends a request: turns a refusal into a response, and completes the response.
+    /// Ends a request: converts a refusal to a response, and completes the response.
     pub(super) fn end(
         &self,
         wrapped: Wrapped,
@@ -217,7 +218,7 @@ impl Wrapper {
         })
     }
 
-    /// Counts a response; returns the app, if it is one of an app.
+    /// Counts a response; returns the app, if the response came from one.
     fn count(&self, route: Option<Route>, status: StatusCode) -> Option<Arc<Upstream>> {
         let handler = match route {
             Some(Route::App(index)) => {
@@ -235,7 +236,7 @@ impl Wrapper {
         None
     }
 
-    /// Makes the headers of a response those that clients get.
+    /// Completes the headers of a response for the client.
     fn finish(&self, response: &mut Response<Body>, route: Option<Route>, context: &Context) {
         let status = response.status();
         let headers = response.headers_mut();
@@ -246,7 +247,7 @@ impl Wrapper {
     }
 }
 
-/// Makes hyper spell the header names of a response as its app did, or as the standards do.
+/// Makes hyper spell the header names of a response as its app did, or in the standard way.
 fn spell(response: &mut Response<Body>) {
     let own = response.extensions_mut().remove::<Spelling>();
     // One that came through hyper, as a tunnel's, is spelled already.

@@ -1,5 +1,5 @@
-//! Authentication by certificate and password as a step of a request, with its refusals. Does not know what a route
-//! leads to.
+//! Authentication by certificate and password as a step of a request, with its refusals. Must not know the handlers of
+//! routes.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ const COME_BACK: std::time::Duration = std::time::Duration::from_secs(2);
 pub(super) struct RouteAuth {
     entrances: Arc<Entrances>,
     hosts: KnownHosts,
-    /// True if the host of a request for a console is its token.
+    /// True if the host name of a request for a console is its token.
     host_token: bool,
 }
 
@@ -33,13 +33,13 @@ pub(super) struct RouteAuth {
 pub(super) struct Entrances {
     pub(super) bridge: Entrance,
     pub(super) hub: Entrance,
-    /// Entrance of the Mercure hub, if there is one.
+    /// Requirements of the Mercure hub, if there is one.
     pub(super) mercure: Option<Entrance>,
-    /// The apps', in the order of the configuration.
+    /// Requirements of the apps, in the order of the configuration.
     pub(super) apps: Vec<Entrance>,
     /// True if the bridge and the hub have the same users.
     has_one_file_of_users: bool,
-    /// True for each app that requires nothing of a visitor beyond what the hub does.
+    /// True for each app that requires nothing of a visitor that the hub does not require.
     covered: Vec<bool>,
 }
 
@@ -71,8 +71,8 @@ impl Entrances {
         })
     }
 
-    /// Authenticates a request for the bridge, whose token may name a channel, by the rules of the hub as well. A
-    /// password of the hub is removed for everything behind. The result counts where the token does name a channel.
+    /// Authenticates a request for the bridge by the rules of the hub too, because its token may name a channel.
+    /// Removes a password of the hub from the headers. The result matters only if the token names a channel.
     pub(super) async fn enter_hub(&self, exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
         let client = exchange.context.client.as_ref();
         // The password was the bridge's, and is gone.
@@ -89,13 +89,13 @@ impl Entrances {
         permit_page(&self.hub, exchange.asking().0)
     }
 
-    /// True if whoever has entered by the hub may send messages to the app of this index.
+    /// True if a visitor whom the hub has admitted may send messages to the app of this index.
     pub(super) fn hub_covers(&self, index: usize) -> bool {
         self.covered.get(index) == Some(&true)
     }
 
-    /// Authenticates a message of a page by the rules of the app that it goes to, which is an ordinary request there.
-    /// Returns the head with the user whom the app knows; a password of Noren is removed from the headers.
+    /// Authenticates a message of a page by the rules of its app, to which it is an ordinary request. Returns the head
+    /// with the user of the app; removes a password of Noren from the headers.
     pub(super) async fn enter_app(
         &self,
         index: usize,
@@ -138,12 +138,13 @@ impl RouteAuth {
         }
     }
 
-    /// The known host names; those in certificates change during the life of a service.
+    /// The known host names. The names from certificates change while the service runs.
     pub(super) fn hosts(&self) -> &KnownHosts {
         &self.hosts
     }
 
-    /// Authenticates a request for a route. The password is Noren's, so it is removed for everything behind.
+    /// Authenticates a request for a route. A verified password is Noren's, so it is removed before the handler gets
+    /// the request.
     pub(super) async fn enter(
         &self,
         route: Route,
@@ -164,8 +165,8 @@ impl RouteAuth {
         Ok(())
     }
 
-    /// Checks that the host of a request for Noren's own resources is known. Apps and directories have `hosts` of
-    /// their own, and a host that is a token (`bridge.host-token`) proves itself.
+    /// Checks that the host of a request for Noren's own resources is known. Apps and directories have `hosts` of their
+    /// own, and a host that is a token (`bridge.host-token`) is itself a credential.
     pub(super) fn permit_host(
         &self,
         route: Route,
@@ -197,7 +198,7 @@ impl RouteAuth {
     }
 }
 
-/// Checks that the page which opens a WebSocket may do so.
+/// Checks that the page which opens a WebSocket has a permitted origin.
 pub(super) fn permit_page(entrance: &Entrance, asking: Asking<'_>) -> Result<(), Refusal> {
     let scheme = asking.context.scheme.as_str();
     let authority = asking.head.authority.as_str();

@@ -1,5 +1,4 @@
-//! Limits per address of the route of a request, as a step of it: the requests of its address in a time, and those in
-//! progress.
+//! Limits of a route per address, as a step of a request: on the rate of requests, and on requests in progress.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use crate::service::app_requests::AppRequests;
 use crate::service::token_limit::too_many;
 use crate::telemetry::AddressLimited;
 
-/// `Retry-After` if too many requests of an address are in progress: their ends are not known.
+/// `Retry-After` if too many requests of an address are in progress: it is not known when they end.
 const NO_PERMIT_RETRY: Duration = Duration::from_secs(1);
 
 /// Counts requests to each route per client.
@@ -34,7 +33,7 @@ impl RouteLimits {
     }
 
     /// Counts a request towards the limits of its route. Returns the time for which it has to be held back, and the
-    /// permit that its response holds. A WebSocket gets that of its tunnel later.
+    /// permit that its response holds. A WebSocket gets the permit of its tunnel later.
     pub(super) fn admit(
         &self,
         route: Route,
@@ -81,7 +80,7 @@ impl RouteLimits {
         }
     }
 
-    /// Counts a refusal, and makes its response.
+    /// Counts a refusal, and converts it to a response.
     fn exceeded(&self, route: Route, exceeded: Exceeded) -> Refusal {
         let (limit, refusal) = match exceeded {
             Exceeded::Rate(wait) => (

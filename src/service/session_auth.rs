@@ -1,5 +1,5 @@
-//! The session as a step of a request: identifies the visitor, gets a lease, and converts refusals. Does not know
-//! what is opened for a session.
+//! The session as a step of a request: identifies the visitor, gets a lease, and converts refusals. Does not know what
+//! is opened for the session.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,8 +46,8 @@ impl SessionAuth {
         asked.map_err(|denied| refused(&denied))
     }
 
-    /// True if the app has confirmed this visitor a moment ago, or keeps confirming it because of an open
-    /// connection. Does not query.
+    /// True if the app has recently confirmed this visitor, or is queried repeatedly about it because of an open
+    /// connection. Sends no query.
     pub(super) fn knows(&self, headers: &HeaderMap) -> bool {
         let sessions = self.0.as_ref();
         sessions.is_some_and(|sessions| sessions.knows(headers))
@@ -79,7 +79,7 @@ impl SessionAuth {
     }
 }
 
-/// The refusal for a visitor who may not pass.
+/// The refusal for a visitor who is not permitted.
 fn refused(denied: &Denied) -> Refusal {
     let (status, reason) = match denied {
         Denied::NotLoggedIn => (StatusCode::UNAUTHORIZED, "log in to see this"),

@@ -12,8 +12,8 @@ use crate::sources::SourceError;
 use crate::tls::TlsError;
 use crate::tokens::{LinksError, TargetError};
 
-/// Reason why a configuration cannot be put in force. It is valid; a file, an address or the running server is in the
-/// way.
+/// Reason why a configuration cannot be put in force. The configuration is valid, but a file, an address or the running
+/// server prevents it.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// A listener cannot be opened.
@@ -43,13 +43,13 @@ pub enum SetupError {
     /// A reload changes these settings, which require a restart.
     #[error("{0} cannot be changed by a reload; restart Noren for that")]
     NeedsRestart(String),
-    /// All faults of the files, one after another.
+    /// All faults of the files together.
     #[error(transparent)]
     Several(#[from] Faults<SetupError>),
 }
 
 impl SetupError {
-    /// The file, if this user may not use it and that is all that is wrong.
+    /// The file that this user may not use, if that is the only fault.
     #[must_use]
     pub fn denied(&self) -> Option<&Path> {
         match self {
@@ -65,7 +65,7 @@ impl SetupError {
         }
     }
 
-    /// True for a fault that may pass by itself, such as a port that is taken.
+    /// True for a fault that may end by itself, such as a port that is in use.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Listen(_) | Self::Source(_))

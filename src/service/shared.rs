@@ -1,4 +1,4 @@
-//! The parts that several handlers have in common, while a service is built: each handler keeps those that it needs.
+//! The parts that several handlers share, while a service is built: each handler stores those that it needs.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! The limit on wrong tokens, and the refusal of a client that has reached a limit. Does not know what a token opens.
+//! The limit on wrong tokens, and the refusal of a client that has reached a limit. Must not know the object of a
+//! token.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use crate::access::limits::{Limits, Place, TooMany};
 use crate::access::proven::{Extent, Mark, Standing};
 use crate::http::{Context, Refusal};
 
-/// The object of the limit on tokens, for the client.
+/// The name of the limit on tokens, for refusals.
 const WRONG_TOKENS: &str = "tokens that are not known here";
 
 /// Counts wrong tokens per client.
@@ -21,20 +22,20 @@ impl TokenLimit {
         Self(limits)
     }
 
-    /// Checks the limit.
+    /// Checks the limit without counting.
     pub(super) fn check(&self, context: &Context) -> Result<(), Refusal> {
         let checked = self.0.tokens().check(context.peer);
         checked.map_err(|wait| too_many(WRONG_TOKENS, wait))
     }
 
-    /// Takes a place while a token is looked up, so that many at once do not count as one. It counts unless it is
-    /// forgiven.
+    /// Takes a provisional place in the limit while a token is looked up, so that many concurrent look-ups do not count
+    /// as one. It counts as a wrong token unless it is forgiven.
     pub(super) async fn hold(&self, context: &Context) -> Result<Option<Place>, Refusal> {
         let place = self.0.tokens().hold_briefly(context.peer).await;
         place.map_err(|wait| too_many(WRONG_TOKENS, wait))
     }
 
-    /// Looks up a bearer token on a channel where an app takes messages, too.
+    /// Hashes a bearer token for a channel on which an app takes messages too, and checks if it has counted before.
     pub(super) fn app_token(&self, token: &str, context: &Context) -> AppToken {
         let known = self.0.app_tokens();
         let mark = known.mark(token);
@@ -45,21 +46,21 @@ impl TokenLimit {
         }
     }
 
-    /// Remembers that a bearer token has counted as a wrong one.
+    /// Records that a bearer token has counted as a wrong one.
     pub(super) fn keep(&self, token: &AppToken, context: &Context) {
         let known = self.0.app_tokens();
         known.keep(context.peer, token.mark, Extent::Somewhere);
     }
 }
 
-/// A bearer token that may be a guess, or one of the app's.
+/// A bearer token that may be a guess, or a token of the app.
 pub(super) struct AppToken {
     mark: Mark,
-    /// True if it has counted as a wrong one before.
+    /// True if it has counted as a wrong token before.
     pub(super) is_counted: bool,
 }
 
-/// Takes back what a place would count.
+/// Releases a place without counting it.
 pub(super) fn forgive(place: Option<Place>) {
     if let Some(place) = place {
         place.forgive();

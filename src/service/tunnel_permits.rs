@@ -24,9 +24,9 @@ impl TunnelPermits {
         Self { slots, telemetry }
     }
 
-    /// Takes the connection permit of a tunnel that opens a socket to its target: a permit of its own on a
-    /// connection with several streams, one of its client's on a connection of a proxy, and none if the connection
-    /// becomes the tunnel, which has one already.
+    /// Takes the connection permit of a tunnel that opens a socket to its target. A connection with several streams
+    /// gets a permit for the tunnel, and a connection of a proxy one of the client's address. A connection that itself
+    /// becomes the tunnel has a permit already, so it gets none.
     pub(super) fn take(
         &self,
         version: Version,

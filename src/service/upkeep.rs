@@ -1,5 +1,5 @@
-//! Upkeep of a service between requests: closes idle connections, asks about open sessions again, deletes old
-//! recordings, and calls the presence hooks of apps. Does not know requests.
+//! Upkeep of a service between requests: closes idle connections, queries the app again about open sessions, deletes
+//! old recordings, and calls the presence hooks of apps. Must not know requests.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::service::shared::Shared;
 use crate::shutdown::Shutdown;
 use crate::upstream::{Payload, Requester};
 
-/// The parts of a service that need a look about once a second.
+/// The parts of a service that need upkeep about once a second.
 #[derive(Debug)]
 pub(super) struct Upkeep {
     apps: Arc<AppRequests>,
@@ -46,7 +46,7 @@ impl Upkeep {
         }
     }
 
-    /// Closes connections to the apps that were idle for too long.
+    /// Closes connections to the apps that have been idle for too long.
     pub(super) fn close_idle(&self) {
         for app in self.apps.all() {
             app.close_idle();

@@ -1,4 +1,5 @@
-//! The admin page as a step of a request: checks who may see it. Independent of its content.
+//! The admin page as a step of a request: checks that the visitor is an administrator. Independent of the content of
+//! the page.
 
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ pub(in crate::service) struct AdminPage {
     page: Option<Arc<Page>>,
     /// The recordings, if they are shown.
     recordings: Option<RecordingPages>,
-    /// Users who may see it.
+    /// Names of the users who may see the page.
     admins: Vec<String>,
     sessions: SessionAuth,
     shutdown: Shutdown,
@@ -51,8 +52,8 @@ impl AdminPage {
         self.page.as_ref()
     }
 
-    /// Responds to a request for the page. `at` is the length of its path with a slash; the request may be without
-    /// the slash.
+    /// Responds to a request for the page. `at` is the length of the page's path with its final slash; the path of the
+    /// request may lack that slash.
     pub(super) async fn handle(
         &self,
         at: usize,
@@ -100,7 +101,7 @@ impl AdminPage {
     }
 }
 
-/// Redirects to the address with a final slash, which the page's relative files need.
+/// Redirects to the same path with a final slash, which the page's relative links need.
 pub(super) fn moved(path: &str) -> Result<Response<Body>, Refusal> {
     let location = HeaderValue::try_from(format!("{path}/"))
         .map_err(|_| Refusal::bad_request("this address cannot be written into a redirect"))?;

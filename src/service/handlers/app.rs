@@ -1,5 +1,5 @@
-//! Requests to an app: ordinary ones and WebSockets. Decides whether GRIP, a file that the app names, or a login is
-//! part of the exchange, which do not know each other; independent of how a request is forwarded.
+//! Requests to an app: ordinary ones and WebSockets. Decides if GRIP, a file named by the app, or a login is part of
+//! the exchange; these three do not know each other. Independent of how a request is forwarded.
 
 use std::sync::Arc;
 
@@ -40,9 +40,9 @@ pub(super) struct Apps {
     grip: Arc<GripApps>,
     grip_requests: GripRequests,
     grip_sockets: GripSockets,
-    /// Directories that each app may name files in.
+    /// Directories from which each app may name files.
     offloads: Vec<Offloads>,
-    /// The cluster, whose other nodes have to know which sessions have ended.
+    /// The cluster, whose other nodes have to be notified of ended sessions.
     cluster: Option<Cluster>,
     shutdown: Shutdown,
 }
@@ -125,7 +125,7 @@ impl Apps {
         Ok(answer)
     }
 
-    /// Opens a WebSocket of the app, or of GRIP in its place.
+    /// Opens a WebSocket of the app, by GRIP if the app uses that.
     async fn websocket(
         &self,
         index: usize,

@@ -25,7 +25,7 @@ use crate::service::shared::Shared;
 use crate::shutdown::Shutdown;
 use crate::websocket::asks_for_websocket;
 
-/// The methods of the resource whose path begins at `at`; `None` if there is none.
+/// Methods of the resource whose path begins at `at`; `None` if there is no such resource.
 pub(super) fn methods(at: usize, path: &RequestPath) -> Option<&'static str> {
     Some(match Address::parse(path.as_str().get(at..)?)? {
         Address::Asset(_) | Address::Presence(_) => "GET, HEAD",

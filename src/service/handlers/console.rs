@@ -1,6 +1,6 @@
 //! A request for a console: checks visitor, token and target before anything is opened.
 //!
-//! Decides whether a tunnel is opened; independent of the data in it.
+//! Decides if a tunnel is opened; independent of the data in it.
 
 mod permission;
 
@@ -34,7 +34,7 @@ use crate::shutdown::Shutdown;
 use crate::tokens::{LinkError, ResolveError, Resolver, Target, TargetRequest, Token, TokenError};
 use crate::websocket::Handshake;
 
-/// Interval of the heartbeat of a stream of presence where consoles have none.
+/// Interval of the heartbeat of a presence stream, if consoles have no heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// Handles requests for consoles.
@@ -42,14 +42,14 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 pub(super) struct Console {
     entrances: Arc<Entrances>,
     sessions: SessionAuth,
-    /// True if consoles are only for visitors with a session.
+    /// True if consoles are only open to visitors with a session.
     needs_session: bool,
     settings: config::Bridge,
     limit: TokenLimit,
     targets: Arc<Resolver>,
     wok_page: WokPage,
-    /// True if names of consoles may be logged: they are no secrets if the app is asked about consoles by name.
-    /// Otherwise the name may be the whole token.
+    /// True if names of consoles may be logged: they are no secrets if the app is queried about consoles by name.
+    /// Otherwise a name may be the whole token.
     tells_names: bool,
     permits: TunnelPermits,
     recorder: Option<Recorder>,
@@ -90,12 +90,12 @@ impl Console {
         }
     }
 
-    /// True if no token leads anywhere.
+    /// True if no token can lead to a target or a channel.
     pub(super) fn is_unconfigured(&self) -> bool {
         self.targets.is_empty() && self.wok_page.is_unconfigured()
     }
 
-    /// The methods of consoles: pages ask for the keyboard of a shared one with POST.
+    /// Methods of consoles: pages request the keyboard of a shared console with POST.
     pub(super) fn methods(&self) -> &'static str {
         if self.shared.are_possible() {
             "GET, POST"
@@ -104,7 +104,7 @@ impl Console {
         }
     }
 
-    /// Opens a console, or the channel that the token names, or answers who views a console.
+    /// Opens a console, opens the channel that the token names, or responds with the viewers of a console.
     pub(super) async fn handle(
         &self,
         mut exchange: Exchange<'_>,
@@ -129,7 +129,7 @@ impl Console {
         }
     }
 
-    /// Opens a console or a channel: a list of steps in the order that security needs.
+    /// Opens a console or a channel: a list of steps in the order that security requires.
     async fn open(
         &self,
         handshake: Handshake,
@@ -201,8 +201,8 @@ impl Console {
         ))
     }
 
-    /// Finds the meaning of a request's token for a page that may open it, with the verdict of the hub about the
-    /// client, which counts where the token names a channel.
+    /// Looks up the token of a request, for a page that may open consoles. Also returns if the hub admits the client,
+    /// which matters if the token names a channel.
     async fn find(
         &self,
         exchange: &mut Exchange<'_>,
@@ -214,8 +214,8 @@ impl Console {
         Ok((self.look_up(exchange).await?, at_hub))
     }
 
-    /// Finds the meaning of a request's token for a visitor who may know it. The rate of wrong tokens has been checked
-    /// before.
+    /// Looks up the token of a request, after a check of the visitor's session. The rate of wrong tokens must have been
+    /// checked before.
     async fn look_up(&self, exchange: &mut Exchange<'_>) -> Result<Found, Refusal> {
         let context = exchange.context;
         // Before the token is looked at: who is not logged in does not learn which tokens there are.
@@ -252,7 +252,7 @@ impl Console {
         })
     }
 
-    /// The visitor, if consoles are only for visitors with a session.
+    /// The visitor, if consoles are only open to visitors with a session.
     async fn visitor(&self, exchange: &mut Exchange<'_>) -> Result<Option<Visitor>, Refusal> {
         if !self.needs_session {
             return Ok(None);
@@ -303,7 +303,7 @@ impl Console {
         Ok((socket, tap))
     }
 
-    /// Answers a page's question about the viewers of a console, for whoever may open it.
+    /// Responds to a page's request about the viewers of a console, for a visitor who may open it.
     async fn answer(
         &self,
         question: Question,
@@ -362,7 +362,7 @@ impl Console {
         SharedConsoles::answer(question, view.as_ref(), &settings, name.as_deref())
     }
 
-    /// The times at which the token of a target is looked at.
+    /// The times at which the token of a target is checked again.
     fn times(&self, target: &Target) -> token_watch::Times {
         token_watch::Times {
             interval: self.settings.recheck_tokens,
@@ -370,8 +370,8 @@ impl Console {
         }
     }
 
-    /// Opens a WebSocket only to refuse the client in the words of RFB: viewers show a reason that comes so, and
-    /// nothing of an HTTP response. The log has the refusal as if it were one.
+    /// Opens a WebSocket only to refuse the client in the RFB protocol: viewers show a reason that arrives this way,
+    /// and nothing of an HTTP response. The access line shows the refusal like an ordinary one.
     fn turn_away(
         &self,
         exchange: Exchange<'_>,
@@ -395,7 +395,8 @@ impl Console {
         response
     }
 
-    /// The token of a request: its parameter, or else its cookie, or the host name where hosts are tokens.
+    /// The token of a request: from its parameter, otherwise from its cookie, or from the host name if host names are
+    /// tokens.
     fn token(&self, exchange: &Exchange<'_>) -> Result<Token, Refusal> {
         let token = if self.settings.host_token {
             Token::from_host(exchange.head.authority.host())
@@ -412,7 +413,7 @@ impl Console {
     }
 }
 
-/// The target of a token as it is now, for the watch of its token.
+/// The properties of a target that the token watch compares later.
 fn seen(target: &Target) -> token_watch::Seen {
     token_watch::Seen {
         key: target.key(),
@@ -421,14 +422,14 @@ fn seen(target: &Target) -> token_watch::Seen {
     }
 }
 
-/// The meaning of a token.
+/// The result of looking up a token.
 struct Found {
     asked: TargetRequest,
     visitor: Option<Visitor>,
     leads_to: LeadsTo,
 }
 
-/// The destination of a token.
+/// The object that a token leads to.
 enum LeadsTo {
     Channel(ChannelName),
     Console(Box<Target>),

@@ -1,5 +1,5 @@
-//! The pages of consoles (`[bridge.consoles]`) as a step of a request: their files, and the answers about consoles that
-//! they show. Who has passed the bridge's entrance sees the pages; about consoles the bridge decides.
+//! The pages of consoles (`[bridge.consoles]`) as a step of a request: their files, and the data about consoles that
+//! they show. A visitor who passes the bridge's entrance sees the pages; the bridge decides about each console.
 
 use http::{HeaderValue, Method, Response, StatusCode};
 use serde_json::Value;
@@ -31,7 +31,7 @@ impl ConsolePages {
         }
     }
 
-    /// Responds to a request for a page. `at` is the length of the path of the pages with a slash.
+    /// Responds to a request for a page. `at` is the length of the path of the pages with its final slash.
     pub(super) async fn handle(
         &self,
         console: &Console,
@@ -64,7 +64,7 @@ impl ConsolePages {
         }
     }
 
-    /// A JSON response, with the libraries that there are.
+    /// A JSON response, with the viewer libraries that are installed.
     fn json(&self, mut answer: Value) -> Response<Body> {
         if let Some(fields) = answer.as_object_mut() {
             fields.insert("libraries".to_owned(), self.viewers.libraries());

@@ -1,11 +1,11 @@
-//! The refusals for clients that do not get their console. They reveal nothing about existing targets.
+//! Refusals for clients that do not get their console. They reveal nothing about existing targets.
 
 use http::StatusCode;
 
 use crate::http::Refusal;
 use crate::tokens::{LinkError, ResolveError};
 
-/// The refusal of a question about viewers, of which a console has none.
+/// The refusal of a request about viewers for a console that is not shared.
 pub(super) fn not_shared() -> Refusal {
     Refusal::not_found("this console is not shared, so it has no viewers to ask about")
 }
@@ -40,7 +40,7 @@ pub(super) fn not_admitted(error: &LinkError) -> Refusal {
     Refusal::new(status, reason).because(error)
 }
 
-/// The refusal for a token that leads nowhere.
+/// The refusal for a token that leads to no target.
 pub(super) fn unresolved(error: &ResolveError) -> Refusal {
     let refusal = match error {
         // A malformed line is told in the log; no one else's fault must show whether a token exists.

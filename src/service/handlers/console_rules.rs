@@ -1,4 +1,5 @@
-//! The rules for a visitor of a console: look or touch, by the token, the link, the user and the group. Opens nothing.
+//! The rules for a visitor of a console: view-only or full access, by the token, the link, the user and the group.
+//! Opens nothing.
 
 use std::sync::Arc;
 
@@ -13,11 +14,11 @@ use crate::tokens::Target;
 
 /// The rules for a visitor of a console.
 pub(super) enum Rules {
-    /// Bytes pass untouched, and nobody can be held to looking.
+    /// Bytes pass unchanged, so no visitor can be limited to viewing.
     None,
     /// Noren speaks RFB with the target.
     Rfb(rfb::Rules),
-    /// The settings, and whether the visitor may only look.
+    /// The console is shared: its settings, and true if the visitor may only view.
     Shared(Arc<config::Shared>, bool),
 }
 

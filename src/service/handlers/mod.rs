@@ -1,5 +1,5 @@
-//! One handler for each kind of route, with the fields that it needs and no others. The handlers do not decide who may
-//! come in by a route.
+//! One handler for each kind of route, with only the fields that it needs. The handlers do not authorise the use of a
+//! route.
 
 mod admin_page;
 mod app;
@@ -112,8 +112,8 @@ impl Handlers {
 
     /// Responds to a request that is authorised for its route.
     ///
-    /// A future has room for the largest of its branches and is moved as a whole, so all branches but the one of apps
-    /// are boxed; so are the rare ones below it.
+    /// A future has room for the largest of its branches and is moved as a whole, so all branches except that of apps
+    /// are boxed, and so are the rare ones inside that.
     pub(super) async fn handle(
         &self,
         route: Route,
@@ -137,7 +137,7 @@ impl Handlers {
         }
     }
 
-    /// The methods of a resource, for `Allow`; `None` if it is one of an app, or does not exist.
+    /// The methods of a resource, for `Allow`; `None` if it belongs to an app, or does not exist.
     pub(super) fn methods(&self, route: Route, head: &Head) -> Option<&'static str> {
         match route {
             Route::App(_) => None,
@@ -151,12 +151,12 @@ impl Handlers {
         }
     }
 
-    /// Requests that need no configuration.
+    /// The handler of requests that need no configuration.
     pub(super) fn own(&self) -> &Own {
         &self.own
     }
 
-    /// Messages of GRIP apps.
+    /// The handler of messages of GRIP apps.
     pub(super) fn grip(&self) -> &GripControl {
         &self.grip
     }

@@ -30,7 +30,7 @@ impl Own {
         Some(challenge(&text))
     }
 
-    /// The refusal for an address of a handler that this configuration has none of.
+    /// The refusal of a request whose route has no handler in this configuration.
     pub(super) fn not_found(&self, exchange: Exchange<'_>) -> Refusal {
         exchange.refuse(
             Refusal::not_found("nothing is served at this address"),
@@ -45,7 +45,7 @@ impl Own {
     }
 }
 
-/// A 308 redirect to the same host and path with https (RFC 9110 §15.4.9).
+/// A 308 redirect to https, with the same host and path (RFC 9110 §15.4.9).
 pub(in crate::service) fn redirect(
     head: &Head,
     uri: &Uri,

@@ -1,5 +1,5 @@
-//! The page library: files that pages of any app load, and the pages that Noren shows itself. Does not know who may
-//! see a channel.
+//! The page library: files that pages of any app load, and pages that Noren shows itself. Does not know who may see a
+//! channel.
 
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH,
@@ -51,11 +51,11 @@ const ASSETS: &[(&str, &str, &str)] = &[
 
 /// The live page, which loads only its own files.
 const PAGE: &str = include_str!("../../push/page/notifications.html");
-/// The page of a channel whose messages are Nasqueron's.
+/// The page for channels whose messages come from Nasqueron.
 const NASQUERON: &str = include_str!("../../push/page/nasqueron.html");
 const PAGE_POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// The page for channels: the live page, unless it is one channel of a kind with a page of its own.
+/// The page for channels: the live page, or the page of its kind for a single channel that has one.
 pub(super) fn page_of(hub: &Hub, names: &[ChannelName]) -> Response<Body> {
     let is_nasqueron = |source: &Source| match source {
         Source::Amqp(source) => source.format == AmqpFormat::Nasqueron,
@@ -71,7 +71,7 @@ pub(super) fn page_of(hub: &Hub, names: &[ChannelName]) -> Response<Body> {
     })
 }
 
-/// A page that shows the channel in its own URL.
+/// A page that shows the channel of its own URL.
 fn page(html: &'static str) -> Response<Body> {
     let mut response = Response::new(full(html));
     let headers = response.headers_mut();

@@ -1,7 +1,7 @@
-//! Messages of pages, which the app decides about: an ordinary request of the visitor to the app, which need not know
-//! of any of this; where the response says so in its headers, it is published.
+//! Messages of pages, about which the app decides: each is an ordinary request of the visitor to the app, which may
+//! know nothing of channels. The response is published if its headers say so.
 //!
-//! Does not know by which transport a message has come.
+//! Does not know by which transport a message arrived.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ use crate::service::shared::Shared;
 /// Header with the channel that an app's response is published on.
 const PUBLISH: &str = "noren-publish";
 
-/// Asks the app about messages of pages.
+/// Forwards messages of pages to the app.
 #[derive(Debug)]
 pub(super) struct PageMessages {
     hub: Hub,
@@ -55,8 +55,8 @@ impl PageMessages {
         }
     }
 
-    /// Forwards a page's message to the app, as an ordinary request of the visitor, and publishes the response if
-    /// the app says so.
+    /// Forwards a page's message to the app, as an ordinary request of the visitor, and publishes the response if its
+    /// headers say so.
     pub(super) async fn send_to_app(
         &self,
         name: &ChannelName,
@@ -95,8 +95,8 @@ impl PageMessages {
         self.publish_response(response, id, context).await
     }
 
-    /// Counts a message towards the limits of its app, as every other request of its sender, and waits where they hold
-    /// it back.
+    /// Counts a message towards the request limits of its app, like any other request of its sender, and waits if they
+    /// hold it back.
     async fn admit(
         &self,
         index: usize,
@@ -109,8 +109,8 @@ impl PageMessages {
         Ok(permit)
     }
 
-    /// Publishes the app's response if its headers say so. The visitor gets it too. Its id is the app's, or else
-    /// that of the page's message.
+    /// Publishes the app's response if its headers say so. The visitor gets the response too. The id of the message is
+    /// the one from the app, otherwise that of the page's message.
     async fn publish_response(
         &self,
         response: Response<Body>,
@@ -223,8 +223,8 @@ impl PageMessages {
     }
 }
 
-/// The headers that identify a visitor and describe the wanted response: those of the page, without the
-/// handshake's.
+/// The headers that identify a visitor and describe the wanted response: those of the page without the headers of the
+/// WebSocket handshake.
 fn visitor(headers: &HeaderMap) -> HeaderMap {
     let mut kept = HeaderMap::new();
     for name in [
@@ -242,7 +242,7 @@ fn visitor(headers: &HeaderMap) -> HeaderMap {
     kept
 }
 
-/// Converts a message from a page's WebSocket to the POST request that it corresponds to.
+/// Converts a message from a page's WebSocket to the equivalent POST request.
 fn request_of(headers: HeaderMap, draft: Draft) -> (Parts, PageMessage) {
     let (mut parts, ()) = Request::new(()).into_parts();
     parts.headers = headers;
@@ -277,7 +277,7 @@ fn outcome(answer: Result<Response<Body>, Refusal>) -> Outcome {
     }
 }
 
-/// A value that identifies a visitor, so that the message ids of one do not collide with those of another.
+/// A value that identifies a visitor, so that message ids of different visitors do not collide.
 fn shown(headers: &HeaderMap, context: &Context) -> Vec<u8> {
     let lines = [COOKIE, AUTHORIZATION];
     let lines = lines.iter().flat_map(|name| headers.get_all(name));

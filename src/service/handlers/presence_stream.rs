@@ -1,5 +1,5 @@
-//! The viewers of a console as server-sent events: one now, and one for each change, until whoever asks may not have
-//! the console any more. Does not decide that.
+//! The viewers of a console as server-sent events: one event now, and one for each change, until the client loses its
+//! permission. Does not decide about permission.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -18,24 +18,25 @@ use crate::net::Slot;
 use crate::push::set_headers;
 use crate::shutdown::Shutdown;
 
-/// Shortest time between two events: viewers who come and go, or pass the keyboard around, as fast as they can, would
-/// have all viewers told to all pages each time.
+/// Shortest time between two events. Viewers that join and leave, or pass the keyboard around, as fast as they can
+/// would otherwise cause as many events to all pages.
 const PACE: Duration = Duration::from_millis(100);
 
-/// The rights that a stream needs as long as it lasts.
+/// The rights that a stream holds while it is open.
 pub(super) struct Rights {
     pub(super) lease: Option<Lease>,
     pub(super) revocation: Option<Revocation>,
-    /// True if they are those of one viewer, and end with it: its link opens nothing else.
+    /// True if the rights are those of one viewer, and end with it: its link opens nothing else.
     pub(super) are_of_viewer: bool,
-    /// The permit of a connection, if it has one of its own.
+    /// The permit of the stream, if it counts as a connection of its own.
     pub(super) _slot: Option<Slot>,
 }
 
 /// The body of a stream.
 struct Events(mpsc::Receiver<Bytes>);
 
-/// Responds with the viewers, again after each change, and with a comment after each interval without one.
+/// Responds with the viewers, sends them again after each change, and sends a comment after each interval without a
+/// change.
 pub(super) fn presence_stream(
     view: ConsoleView,
     name: Option<Box<str>>,
@@ -87,7 +88,7 @@ async fn feed(
     }
 }
 
-/// Completes when the visitor may not have the console any more.
+/// Completes when the visitor's permission for the console has ended.
 async fn ended(rights: &Rights) {
     tokio::select! {
         () = async {

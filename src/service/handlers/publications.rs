@@ -1,4 +1,5 @@
-//! Messages from the bodies of requests and responses, and the refusals of the hub. Does not know who may publish.
+//! Builds messages from the bodies of requests and responses, publishes them, and converts errors of the hub to
+//! refusals. Does not know who may publish.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap};
@@ -54,7 +55,7 @@ pub(super) fn labels(parameters: &Parameters, data: Data) -> Draft {
     }
 }
 
-/// Parses a publisher's own id.
+/// Parses the publisher's own id of a message.
 pub(super) fn own_id(text: Option<&str>) -> Result<Option<PublisherId>, Refusal> {
     let id = text.map(PublisherId::parse).transpose();
     id.map_err(Refusal::bad_request)

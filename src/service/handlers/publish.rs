@@ -1,5 +1,5 @@
-//! Messages published with POST: by programs with the publish token or a token of their own, and by pages, which the
-//! app decides about. Does not know how the app is asked.
+//! Messages published with POST: by programs with the publish token or a token of their own, and by pages, about whose
+//! messages the app decides. Does not know how the app is queried.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ impl Publish {
         }
     }
 
-    /// Publishes the body of a request, or asks the app about it.
+    /// Publishes the body of a request, or forwards it to the app as a page's message.
     pub(super) async fn post(
         &self,
         name: ChannelName,
@@ -110,8 +110,8 @@ impl Publish {
             .await
     }
 
-    /// Counts a channel that this message creates towards the address of the client, unless that is a program with
-    /// the publish token: the bearer of a token for a pattern could otherwise use up all channels of it.
+    /// Counts a channel that this message creates towards the share of the client's address: the bearer of a token for
+    /// a pattern could otherwise use up all channels. Programs with the publish token are exempt.
     fn count_channel(
         &self,
         name: &ChannelName,
@@ -125,7 +125,7 @@ impl Publish {
         opened.map_err(|error| publish_refusal(&error, self.hub.retry()))
     }
 
-    /// True if the client may publish itself; otherwise the app decides about the message.
+    /// True if the client may publish itself; if not, the app decides about the message.
     async fn may_post(
         &self,
         name: &ChannelName,
@@ -159,9 +159,9 @@ impl Publish {
         }
     }
 
-    /// True if a bearer token is the publish token. Any other counts as a guess: each time where nothing else is sent
-    /// in its place, and once where it may be one of the app's. What may be a signed token counts where that is
-    /// verified.
+    /// True if a bearer token is the publish token. Any other counts as a guess: each time if the channel accepts
+    /// nothing else in its place, and only once if it may be a token of the app. A token that may be a signed one is
+    /// counted where signed tokens are verified.
     async fn is_publish_token(
         &self,
         token: &str,

@@ -1,5 +1,5 @@
 //! Paths of apps that only Noren may request: for messages of pages, and for presence. An app that trusts these
-//! requests need not verify their sender, so no client request reaches them.
+//! requests need not verify their sender, so no request of a client may reach them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,7 +8,7 @@ use http::StatusCode;
 use crate::config::{self, Config, PathPrefix, Place};
 use crate::http::{Refusal, RequestPath};
 
-/// The paths, each with a place of its app, which several routes may lead to.
+/// The reserved paths, each with a location of its app, to which several routes may lead.
 #[derive(Debug)]
 pub(super) struct Reserved(Vec<(Place, PathPrefix)>);
 
@@ -37,8 +37,8 @@ impl Reserved {
         Self(paths.into_iter().collect())
     }
 
-    /// Checks that no server could read a path as one of those, or as one below: apps take the part behind for
-    /// parameters.
+    /// Checks that no server could read a path as one of the reserved paths, or as one below: apps take the rest of
+    /// such a path for parameters.
     ///
     /// # Errors
     /// A [`Refusal`] (403).

@@ -1,7 +1,7 @@
 //! Files that an app names instead of sending them: `X-Accel-Redirect: PATH/x` or `X-Sendfile: DIRECTORY/x`.
 //!
-//! The worker is free as soon as it has responded. The app decides who may have the file, and which headers go
-//! with it; the configuration decides which directories it may name.
+//! The worker is free as soon as it has responded. The app decides who may have the file, and with which headers; the
+//! configuration decides which directories the app may name.
 
 use std::path::{Component, Path};
 
@@ -39,7 +39,7 @@ impl Offloads {
         )
     }
 
-    /// Remembers properties of a request; `None` if the app has no such directory.
+    /// Stores the properties of a request; `None` if the app has no such directory.
     pub(super) fn remember<B>(&self, request: &Request<B>) -> Option<OffloadRequest> {
         if self.0.is_empty() {
             return None;
@@ -92,7 +92,7 @@ impl Offloads {
         Ok(joined(head.headers, file))
     }
 
-    /// The directory and path; `None` if the app may not name it. A path that climbs leads to no file.
+    /// The directory, and the path in it; `None` if the app may not name it. A path with `..` leads to no file.
     fn by_path(&self, value: &[u8]) -> Result<Option<(&Directory, String)>, Refusal> {
         let Some(text) = std::str::from_utf8(value).ok() else {
             return Ok(None);
@@ -126,7 +126,7 @@ impl Offloads {
     }
 }
 
-/// The file with the app's headers, except those that describe the bytes.
+/// The file's response with the headers of the app, except those that describe the bytes.
 fn joined(mut headers: HeaderMap, file: Response<Body>) -> Response<Body> {
     let (mut head, body) = file.into_parts();
     for name in [
@@ -148,8 +148,8 @@ fn joined(mut headers: HeaderMap, file: Response<Body>) -> Response<Body> {
     Response::from_parts(head, body)
 }
 
-/// Percent-encodes a path that the app may have encoded in part: escapes stay, and bytes that no URL can hold are
-/// encoded. A percent sign without two digits behind it means itself.
+/// Percent-encodes a path that the app may have encoded in part: valid escapes stay, and bytes that no URL can contain
+/// are encoded. A percent sign without two digits behind it is literal.
 fn quoted(path: &str) -> String {
     let bytes = path.as_bytes();
     let mut text = String::with_capacity(path.len());

@@ -1,5 +1,5 @@
-//! Shared consoles as a handler sees them: the settings that hold for a target, joining, and the questions of pages
-//! about viewers and keyboard. Does not decide who may come in.
+//! Shared consoles for the handlers: the settings of a target, joining, and requests of pages about viewers and
+//! keyboard. Does not decide about permission.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ const LONGEST_NAME: usize = 64;
 #[derive(Debug)]
 pub(super) struct SharedConsoles {
     consoles: Consoles,
-    /// True if a target or a source may be shared.
+    /// True if any target or source may be shared.
     is_configured: bool,
     /// Time limit for connecting to a guest.
     connect: Duration,
@@ -45,9 +45,9 @@ pub(super) enum Question {
     Now,
     /// The viewers now, and again after each change.
     Events,
-    /// Give the keyboard to the asking viewer.
+    /// Give the keyboard to the requesting viewer.
     Take,
-    /// Take the keyboard from the asking viewer.
+    /// Take the keyboard from the requesting viewer.
     Give,
 }
 
@@ -73,12 +73,12 @@ impl SharedConsoles {
         }
     }
 
-    /// True if a console is shared, or may be.
+    /// True if any console is shared, or may be.
     pub(super) fn are_possible(&self) -> bool {
         self.is_configured || !self.consoles.is_empty()
     }
 
-    /// The question that a request asks, if it is no WebSocket.
+    /// Parses a request about viewers or the keyboard; `None` for a WebSocket.
     pub(super) fn question<B>(&self, request: &Request<B>) -> Result<Option<Question>, Refusal> {
         if asks_for_websocket(request) || !self.are_possible() {
             return Ok(None);
@@ -99,8 +99,8 @@ impl SharedConsoles {
         }
     }
 
-    /// The settings by which a target is shared. A console that is open stays shared until it ends, whatever a reload
-    /// says meanwhile: another connection would disturb it.
+    /// The settings by which a target is shared. An open console stays shared until it ends, whatever a reload changes:
+    /// another connection to its guest would disturb it.
     pub(super) fn settings(&self, target: &Target) -> Option<Arc<config::Shared>> {
         if let Some(shared) = target.shared() {
             return Some(Arc::clone(shared));
@@ -111,12 +111,12 @@ impl SharedConsoles {
         self.consoles.settings(&target.key())
     }
 
-    /// The viewers of a target, if it is open.
+    /// The viewers of a target, if its console is open.
     pub(super) fn view(&self, target: &Target) -> Option<ConsoleView> {
         self.consoles.open(&target.key())
     }
 
-    /// Joins the viewers of a target, and connects to it if it is not open.
+    /// Joins the viewers of a target, and connects to the target if its console is not open.
     pub(super) async fn join(
         &self,
         target: &Target,
@@ -181,7 +181,7 @@ impl SharedConsoles {
         Ok(viewer)
     }
 
-    /// Answers a question about viewers, other than one for events.
+    /// Responds to a request about viewers or the keyboard, except a request for events.
     pub(super) fn answer(
         question: Question,
         view: Option<&ConsoleView>,
@@ -214,7 +214,7 @@ impl SharedConsoles {
     }
 }
 
-/// The name that a page gives its connection, by which it asks for the keyboard.
+/// The name that a page gives its connection, with which it requests the keyboard.
 pub(super) fn viewer_name(query: Option<&str>) -> Result<Option<Box<str>>, Refusal> {
     let Some(name) = parameter(query, "viewer")? else {
         return Ok(None);
@@ -231,7 +231,7 @@ pub(super) fn viewer_name(query: Option<&str>) -> Result<Option<Box<str>>, Refus
     Ok(Some(Cow::into_owned(name).into()))
 }
 
-/// True if a client names this media type.
+/// True if a client accepts this media type by name.
 fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
     let lines = headers.get_all(ACCEPT).iter();
     let lines = lines.filter_map(|value| value.to_str().ok());

@@ -1,5 +1,5 @@
-//! The `SockJS` endpoint of the hub: checks permission where the protocol opens or resumes a session. Independent of
-//! the protocol's transports.
+//! The `SockJS` endpoint of the hub: checks permission when the protocol opens or resumes a session. Independent of the
+//! protocol's transports.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ impl SockJsHandler {
         }
     }
 
-    /// Responds to a request below the endpoint; `rest` is the path behind it.
+    /// Responds to a request below the endpoint; `rest` is the remaining path.
     pub(super) async fn handle(
         &self,
         rest: &str,

@@ -1,5 +1,5 @@
-//! Subscribing over HTTP: chooses between the transports of the hub by the request, once its channels are known.
-//! Independent of who may subscribe, and of how a message is sent.
+//! Subscribing over HTTP: chooses the transport of the hub by the request, once its channels are known. Independent of
+//! permissions, and of how a message is sent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::service::shared::Shared;
 use crate::shutdown::Shutdown;
 use crate::websocket::Handshake;
 
-/// Longest time that a client may ask a poll to wait.
+/// Longest wait that a client may request for a poll.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 /// Handles requests to subscribe to channels.
@@ -144,7 +144,7 @@ impl Subscribe {
     }
 }
 
-/// The refusal for a poll whose permission has ended while it waited.
+/// The refusal of a poll whose permission ended while it waited.
 fn ended(end: End) -> Refusal {
     let (status, reason) = match end {
         End::Refused => (
@@ -172,8 +172,8 @@ enum Transport {
 }
 
 impl Transport {
-    /// The client's preferred transport. A browser asks for `text/event-stream` with an `EventSource` and for
-    /// `text/html` in a tab; other programs poll.
+    /// The transport that the client prefers. A browser accepts `text/event-stream` in an `EventSource` and `text/html`
+    /// in a tab; other programs poll.
     fn preferred(headers: &HeaderMap) -> Self {
         let accept = headers.get(ACCEPT);
         let accepted = accept

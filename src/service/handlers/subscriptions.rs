@@ -1,4 +1,5 @@
-//! Subscriptions of requests, and the refusals of the hub. Independent of the transport, and of who may subscribe.
+//! Subscribes clients on behalf of the handlers, and converts errors of the hub to refusals. Independent of the
+//! transport, and of permissions.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::http::{Lease, Refusal};
 use crate::hub::{Hub, Parameters, SubscribeError, Subscription};
 use crate::service::exchange::Asking;
 
-/// Subscribes a client to channels, from the place that its request names.
+/// Subscribes a client to channels, from the position that its request names.
 pub(super) fn subscribe(
     hub: &Hub,
     names: &[ChannelName],
@@ -23,8 +24,8 @@ pub(super) fn subscribe(
     subscribed.map_err(|error| unsubscribed(&error, hub.retry()))
 }
 
-/// True if messages of all these channels may be compressed for a client; `private` if it came with a session or a
-/// token.
+/// True if messages of all these channels may be compressed for a client; `private` is true if it is authorised by a
+/// session or a token.
 pub(super) fn compresses(hub: &Hub, names: &[ChannelName], private: bool) -> bool {
     names.iter().all(|name| {
         let rules = hub.rules(name);

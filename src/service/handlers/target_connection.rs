@@ -1,4 +1,5 @@
-//! The connection to the target of a token, and its recording, with the refusals for clients. Does not know who asks.
+//! Connects to the target of a token, and starts its recording; errors become refusals. Does not know the visitor's
+//! permissions.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::shutdown::Shutdown;
 use crate::tls::{DialError, Outgoing};
 use crate::tokens::Target;
 
-/// Connects once, before the handshake is accepted: there is no probe and no second audit.
+/// Connects to a target once, before the handshake is accepted, so that a failure becomes an HTTP response.
 pub(super) async fn connect(target: &Target, limit: Duration) -> Result<Outgoing, Refusal> {
     let socket = target.connect(limit).await;
     socket.map_err(|error| {
@@ -37,7 +38,7 @@ pub(super) async fn connect(target: &Target, limit: Duration) -> Result<Outgoing
     })
 }
 
-/// The beginning of a recording for the client of an audit record.
+/// The header of a recording, with the client of an audit record.
 pub(super) fn header(target: &Target, audit: &AuditRecord) -> Header {
     let who = audit.who();
     let mut header = Header::new(now_milliseconds(), target.to_string(), who.peer);
@@ -47,7 +48,7 @@ pub(super) fn header(target: &Target, audit: &AuditRecord) -> Header {
     header
 }
 
-/// Starts to record a console, if it is to be recorded.
+/// Starts to record a console, if the configuration says so.
 pub(super) async fn record(
     recorder: Option<&Recorder>,
     target: &Target,
@@ -64,15 +65,16 @@ pub(super) async fn record(
     })
 }
 
-/// A host that was reached and does not let Noren in: the reason for the browser, and the refusal for the log.
+/// A host that accepts the connection and refuses Noren's login: the reason for the browser, and the refusal for the
+/// log.
 pub(super) struct TurnedAway {
     pub(super) reason: &'static str,
-    /// Time limit for the browser to say its version.
+    /// Time limit for the browser to send its version.
     pub(super) limit: Duration,
     pub(super) refusal: Refusal,
 }
 
-/// The reasons why a client gets no console.
+/// Reasons why a client gets no console.
 pub(super) enum NotConnected {
     Refused(Refusal),
     TurnedAway(TurnedAway),
@@ -90,7 +92,7 @@ impl From<TurnedAway> for NotConnected {
     }
 }
 
-/// Performs the handshake of RFB with the target, if it is to be spoken.
+/// Performs the RFB handshake with the target, if Noren is to speak RFB with it.
 pub(super) async fn log_in(
     connection: Outgoing,
     target: &Target,

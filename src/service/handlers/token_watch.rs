@@ -1,5 +1,5 @@
-//! Token watch: closes a tunnel whose token has changed its meaning, because it was removed from its source, leads to
-//! another target, or has expired.
+//! Token watch: closes a tunnel whose token no longer leads to its target, because the token was removed from its
+//! source, leads to another target, or has expired.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use crate::clock::unix_time;
 use crate::shutdown::Shutdown;
 use crate::tokens::{CloudServer, ResolveError, Resolver, TargetRequest};
 
-/// The times at which a token is looked at.
+/// The times at which a token is checked again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
     /// Interval between two lookups of a token at its source; `None` means never.
     pub(super) interval: Option<Duration>,
-    /// End of the token in Unix seconds, if it has one.
+    /// Expiry of the token in Unix seconds, if it has one.
     pub(super) expires: Option<u64>,
 }
 
 impl Times {
-    /// True if the token is looked at at all.
+    /// True if the token is ever checked again.
     pub(super) fn are_any(self) -> bool {
         self.interval.is_some() || self.expires.is_some()
     }
@@ -31,15 +31,15 @@ impl Times {
 /// The target of the token when the tunnel was opened.
 #[derive(Debug)]
 pub(super) struct Seen {
-    /// The address and what else identifies it.
+    /// Identity of the target: its address and other distinguishing properties.
     pub(super) key: Arc<str>,
-    /// True if it was for looking only.
+    /// True if the token permitted viewing only.
     pub(super) view_only: bool,
-    /// The server of a cloud that it belongs to.
+    /// The server of a cloud to which the target belongs.
     pub(super) server: Option<CloudServer>,
 }
 
-/// Resolves the token again every interval, until the returned value is dropped with its tunnel.
+/// Resolves the token again at each interval, until the returned value is dropped with its tunnel.
 pub(super) fn watch(
     targets: Arc<Resolver>,
     asked: TargetRequest,
@@ -70,7 +70,7 @@ pub(super) fn watch(
     Revocation::new(revoked, held)
 }
 
-/// Waits for the end of a token.
+/// Waits for the expiry of a token.
 async fn expired(end: Option<u64>) {
     let Some(end) = end else {
         return pending().await;
@@ -79,8 +79,8 @@ async fn expired(end: Option<u64>) {
     tokio::time::sleep(left).await;
 }
 
-/// True if the token still has the same target, and is not for looking only now, or its source could not be read in
-/// time; or if the console may outlive its token.
+/// True if the tunnel may stay open: the token still has the same target and was not reduced to viewing, or its source
+/// could not be read in time, or the console may outlive its token.
 async fn is_still(targets: &Resolver, asked: &TargetRequest, seen: &Seen) -> bool {
     match targets.resolve_again(asked).await {
         Ok(now) => now.key() == seen.key && (seen.view_only || !now.view_only),

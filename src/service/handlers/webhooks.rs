@@ -1,5 +1,5 @@
-//! Requests of other services with a signature (`source = "webhook"`): read to their end, verified, and handed to their
-//! source. Does not know the forms of signatures.
+//! Requests of other services with a signature (`source = "webhook"`): reads and verifies them, and passes them to
+//! their source. Must not know the signature formats.
 
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
@@ -72,7 +72,7 @@ impl Webhooks {
         Ok(json(StatusCode::ACCEPTED, &object))
     }
 
-    /// The webhook of a request that is worth reading.
+    /// The webhook of a request, if the request has a signature, so that its body is worth reading.
     async fn expected(
         &self,
         parts: &Parts,
@@ -95,7 +95,7 @@ impl Webhooks {
         Ok(webhook)
     }
 
-    /// Verifies a request, which counts as a wrong token until its signature is found right.
+    /// Verifies a request. It counts as a wrong token unless its signature is valid.
     async fn verified(
         &self,
         webhook: &Webhook,

@@ -1,6 +1,6 @@
-//! Wok's notification page, which opens a channel at the address of the consoles: its token names a channel.
+//! Wok's notification page, which opens a channel at the URL of the consoles: its token names a channel.
 //!
-//! Does not know consoles; the channel is as closed here as it is at the hub.
+//! Must not know consoles. The channel requires the same permission here as at the hub.
 
 use std::sync::Arc;
 
@@ -58,7 +58,8 @@ impl WokPage {
         self.tokens.is_empty()
     }
 
-    /// Authenticates a request by the rules of the hub, if a token may name a channel; it counts only if one does.
+    /// Authenticates a request by the rules of the hub, if any token names a channel. The result matters only if this
+    /// token does.
     pub(super) async fn enter(&self, exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
         if self.is_unconfigured() {
             return Ok(());
@@ -72,7 +73,7 @@ impl WokPage {
         found.map(|(_, channel)| channel.clone())
     }
 
-    /// Checks that a visitor, whose session may be known already, may subscribe to the channel.
+    /// Checks that a visitor, whose session may have been queried already, may subscribe to the channel.
     pub(super) async fn permit(
         &self,
         channel: ChannelName,

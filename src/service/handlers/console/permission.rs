@@ -1,5 +1,5 @@
-//! Permission to open consoles, as pages show it: of one by its token, and of all in a list of names. The same checks
-//! as before a tunnel, in the same order; nothing is opened.
+//! Permission to open consoles, for pages that show it: for one console by its token, and for all consoles in a list of
+//! names. Performs the checks of a tunnel in the same order; opens nothing.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,11 +20,11 @@ use crate::tokens::{Target, Token, encode};
 
 /// Limit on consoles in a list.
 const MOST: usize = 1000;
-/// Limits on lists in progress, of all clients and of one address. Each looks a thousand names up, and asks the app
-/// about them.
+/// Limits on lists in progress, of all clients and of one address. Each list may look up a thousand names and query the
+/// app about each.
 const LISTS: usize = 32;
 const LISTS_OF_ADDRESS: usize = 2;
-/// Time limit of a list, for which the app is asked about each console.
+/// Time limit for making a list, in which the app is queried about each console.
 const LIST_LIMIT: Duration = Duration::from_secs(10);
 
 /// The right to make a list, until it is dropped.
@@ -50,7 +50,7 @@ impl Default for Lists {
 }
 
 impl Lists {
-    /// Waits until one more list may be made for a client.
+    /// Waits until another list may be made for this client.
     async fn turn(&self, context: &Context) -> Result<Turn, Refusal> {
         let turn = timeout(LIST_LIMIT, async {
             let own = self.of_address.take(context.peer.counted_as()).await;
@@ -67,7 +67,7 @@ impl Lists {
 }
 
 impl Console {
-    /// Says what this visitor may do with the console of a token.
+    /// Returns the rights of this visitor at the console of a token.
     ///
     /// # Errors
     /// The refusal that a tunnel would get, before anything is opened.
@@ -153,7 +153,7 @@ impl Console {
         Some(entry)
     }
 
-    /// Says what a visitor may do with a console that was found, if he may open it.
+    /// Returns the rights of a visitor at a console that was found, if the visitor may open it.
     async fn permitted(
         &self,
         target: &Target,
@@ -185,7 +185,7 @@ impl Console {
     }
 }
 
-/// A name as people read it: where it is the base64url of one, as Wok writes, that one.
+/// A name as people read it: decoded if it is base64url of a name, as Wok writes it.
 fn shown(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_. ".contains(c);
     let token = Token::from_query(Some(&format!("token={}", encoded(name)))).ok();

@@ -1,5 +1,5 @@
-//! The apps with GRIP, and the requests that are refused because such an app would take them for Noren's own. Does not
-//! know how an instruction is followed.
+//! The apps with GRIP, and the refusal of requests that such an app would take for requests of Noren itself. Does not
+//! know how an instruction is carried out.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -20,17 +20,17 @@ use crate::shares;
 use crate::sync::lock;
 use crate::tls::ClientName;
 
-/// Part of an app's workers that held connections may use at a time for requests of their own.
+/// Divisor of the number of an app's workers: the part that requests of held connections may use at the same time.
 const PART: usize = 4;
 
-/// Headers that are different in each request of a visitor for the same stream.
+/// Headers that differ in each request of a visitor for the same stream.
 const DIFFERENT: [&str; 4] = ["last-event-id", "x-request-id", "traceparent", "tracestate"];
 
-/// Messages of GRIP apps that wait for others, and streams that may be resumed. Clones share them.
+/// Messages of GRIP apps that wait for an earlier message, and streams that may be resumed. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(in crate::service) struct GripMemory {
     order: Arc<Order>,
-    /// Interrupted responses by the name of the app; those of an app that is no longer configured are forgotten.
+    /// Streams that may be resumed, by the name of the app; those of an app that is no longer configured are removed.
     returning: Arc<Mutex<HashMap<String, Weak<ResumableStreams>>>>,
 }
 
@@ -48,7 +48,7 @@ impl GripMemory {
         returning
     }
 
-    /// Publishes the messages that wait for others, before the hub is packed. Nothing waits from here on.
+    /// Publishes all messages that wait for an earlier one, before the hub is packed. From then on no message waits.
     pub(in crate::service) fn end_waiting(&self, hub: &Hub) {
         self.order.close(hub);
     }
@@ -64,7 +64,7 @@ impl GripMemory {
 pub(in crate::service) struct GripApps {
     /// The GRIP settings of the apps, in the order of the apps.
     apps: Vec<Option<GripApp>>,
-    /// True for each app whose address takes events of a WebSocket on some route.
+    /// True for each app at whose address any app has GRIP, so that requests with WebSocket events may be sent there.
     events: Vec<bool>,
     pub(super) order: Arc<Order>,
 }
@@ -114,7 +114,7 @@ impl GripApps {
         }
     }
 
-    /// All of them.
+    /// All apps with GRIP.
     pub(super) fn all(&self) -> impl Iterator<Item = &GripApp> {
         self.apps.iter().flatten()
     }
@@ -138,7 +138,7 @@ impl GripApps {
 }
 
 impl GripApp {
-    /// The rules for continuing a stream of this request. It is remembered only if the configuration says so.
+    /// The rules for resuming a stream of this request. The stream is stored only if the configuration says so.
     pub(super) fn continuation(
         &self,
         parts: &Parts,
@@ -154,13 +154,13 @@ impl GripApp {
         }
     }
 
-    /// True if its WebSockets are requests with their events.
+    /// True if WebSockets of this app are carried as requests with their events.
     pub(in crate::service::handlers) fn is_over_http(&self) -> bool {
         self.over_http
     }
 }
 
-/// Hash of the properties of a request that an app may use, except those that differ each time. An app may recognise
+/// Hash of the properties of a request that an app may use, without those that differ each time. An app may identify
 /// its visitors by any header, or by their address.
 fn key(parts: &Parts, head: &Head, context: &Context) -> Key {
     let mut digest = Digest::new(&SHA256);
@@ -197,7 +197,7 @@ fn key(parts: &Parts, head: &Head, context: &Context) -> Key {
     key
 }
 
-/// True if some library would take the request for one with events of a WebSocket.
+/// True if any GRIP library would take the request for one with WebSocket events.
 fn is_of_events(headers: &HeaderMap) -> bool {
     let lines = headers
         .get_all(CONTENT_TYPE)

@@ -1,5 +1,5 @@
-//! The control endpoint of GRIP: messages of apps by POST, with a token of one of their keys. Does not know the
-//! connections that the messages are for.
+//! The control endpoint of GRIP: apps publish messages by POST, with a token signed by one of their keys. Must not know
+//! the connections that get the messages.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -26,9 +26,9 @@ const LARGEST: usize = 1_000_000;
 /// The resources of a control endpoint.
 #[derive(Debug, PartialEq, Eq)]
 enum Resource<'a> {
-    /// `/publish`: the app is the one whose key has signed the token.
+    /// `/publish`: the key that has signed the token identifies the app.
     Publish,
-    /// `/APP/publish`: the app is named.
+    /// `/APP/publish`: the path names the app.
     PublishFor(&'a str),
 }
 
@@ -152,7 +152,7 @@ fn unauthorized(reason: &'static str, headers: &HeaderMap) -> Refusal {
     Refusal::new(StatusCode::UNAUTHORIZED, reason).with(WWW_AUTHENTICATE, challenge)
 }
 
-/// The response that Pushpin gives.
+/// The response to an accepted message, in the form of Pushpin.
 fn taken(headers: &HeaderMap) -> Response<Body> {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     if accept.is_some_and(|accept| accept.contains("application/json")) {

@@ -1,5 +1,5 @@
-//! The place of a held connection: the visitor's session it ends with, and the refusals of one that cannot be held.
-//! Does not know the transport.
+//! The context of a held connection: its lease, which ends with the visitor's session, and the refusals of connections
+//! that cannot be held. Must not know the transport.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::service::session_auth::SessionAuth;
 use crate::service::shared::Shared;
 use crate::shutdown::Shutdown;
 
-/// Makes the places of held connections.
+/// Creates the contexts of held connections.
 #[derive(Clone, Debug)]
 pub(super) struct Holding {
     hub: Hub,
@@ -32,7 +32,7 @@ impl Holding {
         }
     }
 
-    /// The place of a connection.
+    /// Creates the context of a held connection.
     pub(super) fn place(
         &self,
         app: &GripApp,
@@ -53,7 +53,8 @@ impl Holding {
         }
     }
 
-    /// The visitor's session, with which a held connection ends. Without a login there is none: the app has decided.
+    /// The lease of the visitor's session, with which a held connection ends. A visitor without a login has none: the
+    /// app has decided to hold the connection.
     pub(super) async fn lease(
         &self,
         app: &GripApp,

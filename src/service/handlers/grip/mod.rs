@@ -1,7 +1,7 @@
-//! Apps with GRIP: signs the requests to them, and follows the instructions in their responses.
+//! Apps with GRIP: signs the requests to them, and carries out the instructions in their responses.
 //!
-//! Nothing that a client sends is an instruction, a signature, or an event of a WebSocket: its headers under these
-//! names are removed, and its requests of that media type are refused.
+//! A client cannot send an instruction, a signature, or WebSocket events to an app: its headers with these names are
+//! removed, and its requests with that media type are refused.
 
 mod apps;
 mod control;

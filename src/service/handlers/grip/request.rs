@@ -1,4 +1,4 @@
-//! Ordinary requests to apps with GRIP: signs them, and follows the instructions in their responses.
+//! Ordinary requests to apps with GRIP: signs them, and carries out the instructions in their responses.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ impl GripRequests {
         }
     }
 
-    /// Forwards a request, and follows the instruction in the response.
+    /// Forwards a request, and carries out the instruction in the response.
     pub(in crate::service::handlers) async fn request(
         &self,
         app: GripApp,

@@ -1,5 +1,5 @@
-//! WebSockets of clients to an app with GRIP: asks the app whether to open one, and carries its events in requests.
-//! Does not know what the events mean.
+//! WebSockets of clients to an app with GRIP: requests the app's permission to open one, and carries its events in
+//! requests. Must not know the meaning of the events.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::telemetry::{Begun, TunnelKind};
 use crate::upstream::Upstream;
 use crate::websocket::{Handshake, Upgrade};
 
-/// The requests of one connection.
+/// Sends the requests of one connection.
 struct Connection {
     visitor: Visitor,
     id: HeaderValue,
@@ -48,7 +48,7 @@ impl GripSockets {
         }
     }
 
-    /// Asks the app to open a WebSocket, and carries its events in a task of its own.
+    /// Requests the app's permission to open a WebSocket, and carries its events in its own task.
     pub(in crate::service::handlers) async fn open(
         &self,
         app: GripApp,
@@ -152,7 +152,7 @@ impl Connection {
     }
 }
 
-/// The request for events: the client's handshake with another method and body.
+/// The head of the requests with events: the client's handshake with another method and without a body.
 fn with_events(mut parts: Parts) -> Parts {
     parts.method = Method::POST;
     let headers = &mut parts.headers;
@@ -165,7 +165,7 @@ fn with_events(mut parts: Parts) -> Parts {
     parts
 }
 
-/// A name of the connection that nobody can guess.
+/// Creates an unguessable id of the connection.
 fn connection_id() -> Result<HeaderValue, Refusal> {
     let mut bytes = [0; 16];
     let filled = aws_lc_rs::rand::fill(&mut bytes);

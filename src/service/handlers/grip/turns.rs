@@ -1,17 +1,17 @@
-//! Turns of the requests that held connections make of their own, so that those of new visitors find a worker. Does not
-//! know what is asked.
+//! Limits on the requests that held connections send by themselves, so that workers remain for new visitors. Must not
+//! know the purpose of a request.
 
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-/// Time limit of the wait for a turn.
+/// Time limit of the wait for permission to send a request.
 const TURN: Duration = Duration::from_secs(60);
-/// Limit on requests of clients that have left: no connection counts them any more.
+/// Limit on requests of connections whose clients have left: the limit on connections no longer covers them.
 const MOST_LEFT: usize = 1_000;
 
-/// Limits on such requests of one app.
+/// Limits on such requests to one app.
 #[derive(Debug)]
 pub(super) struct Turns {
     at_a_time: Semaphore,
@@ -26,7 +26,7 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turns {
-    /// Turns for this many at a time.
+    /// Creates the limits, for `at_a_time` concurrent requests.
     pub(super) fn new(at_a_time: usize) -> Self {
         Self {
             at_a_time: Semaphore::new(at_a_time),
@@ -34,7 +34,7 @@ impl Turns {
         }
     }
 
-    /// Waits for a turn. `has_left` is true for the request that tells of a client that has left.
+    /// Waits until a request may be sent. `has_left` is true for the request that reports that a client has left.
     pub(super) async fn take(&self, has_left: bool) -> Result<Turn<'_>, String> {
         let left = has_left.then(|| self.left.try_acquire()).transpose();
         let left = left.map_err(|_| format!("{MOST_LEFT} clients that have left wait already"))?;

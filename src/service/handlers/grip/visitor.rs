@@ -1,4 +1,4 @@
-//! Requests of held connections to their app, as the visitor's own. Does not know how a connection is held.
+//! Sends requests of held connections to their app on behalf of the visitor. Must not know how a connection is held.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::service::handlers::grip::apps::GripApp;
 use crate::service::handlers::grip::turns::Turns;
 use crate::upstream::Upstream;
 
-/// Headers of the first request that say nothing about a later one.
+/// Headers of the first request that do not apply to later ones.
 const OF_FIRST: [HeaderName; 8] = [
     CONTENT_LENGTH,
     CONTENT_TYPE,
@@ -30,7 +30,7 @@ const OF_FIRST: [HeaderName; 8] = [
     RANGE,
 ];
 
-/// The visitor of a held connection, for later requests.
+/// The visitor of a held connection, who sends later requests.
 #[derive(Clone)]
 pub(super) struct Visitor {
     apps: Arc<AppRequests>,
@@ -43,7 +43,7 @@ pub(super) struct Visitor {
 }
 
 impl Visitor {
-    /// A visitor whose first request had these `parts`.
+    /// Creates a visitor from the head of the first request.
     pub(super) fn new(
         apps: &Arc<AppRequests>,
         upstream: &Arc<Upstream>,
@@ -65,7 +65,7 @@ impl Visitor {
         }
     }
 
-    /// The callback for a held connection.
+    /// Returns the callback with which a held connection sends requests.
     pub(super) fn sender(self) -> AppSender {
         let visitor = Arc::new(self);
         Arc::new(move |question| {
@@ -74,7 +74,7 @@ impl Visitor {
         })
     }
 
-    /// The request that began it.
+    /// The head for a later request, derived from the first one.
     pub(super) fn parts(&self) -> Parts {
         self.parts.clone()
     }
@@ -145,7 +145,7 @@ fn reason(refusal: &Refusal) -> String {
     cause.unwrap_or(&refusal.reason).to_owned()
 }
 
-/// `Grip-Last`: the last id of each channel.
+/// Value of `Grip-Last`: the last id of each channel.
 fn last(channels: &[(String, String)]) -> Result<HeaderValue, String> {
     let values = channels.iter();
     let values: Vec<_> = values
@@ -154,8 +154,8 @@ fn last(channels: &[(String, String)]) -> Result<HeaderValue, String> {
     HeaderValue::from_str(&values.join(", ")).map_err(|_| "an id is no header value".to_owned())
 }
 
-/// A link as the address of a request to the same app (RFC 3986 §5.2, without dot segments). The host of an absolute
-/// one is not looked at: the app may know itself by another name.
+/// Resolves a link to the address of a request to the same app (RFC 3986 §5.2, without dot segments). The host of an
+/// absolute link is ignored: the app may know itself by another name.
 fn resolve(base: &Uri, link: &str) -> Result<Uri, String> {
     let path = base.path();
     let schemes = ["http://", "https://", "//"];

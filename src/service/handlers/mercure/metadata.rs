@@ -8,7 +8,8 @@ use crate::push::mercure::{DETAIL, Rules};
 use crate::service::handlers::mercure::token::COOKIE_OF_ONE;
 use crate::service::responses;
 
-/// Responds with the metadata. The issuers sign tokens themselves; that they are servers of OAuth 2.0 is not known.
+/// Responds with the metadata. Authorisation servers are not listed: the issuers sign tokens themselves, and Noren does
+/// not know if any is a server of OAuth 2.0.
 pub(super) fn respond(rules: &Rules) -> Response<Body> {
     let mut document = json!({
         "resource": rules.settings.url,

@@ -1,6 +1,6 @@
 //! Requests to the Mercure hub: determines the resource, checks the token, and publishes or subscribes.
 //!
-//! Decides between the token and the hub; independent of how updates are matched and sent.
+//! Connects the token with the hub; independent of how updates are matched and sent.
 
 mod metadata;
 mod publish;
@@ -32,10 +32,11 @@ use crate::service::shared::Shared;
 use crate::service::token_limit::TokenLimit;
 use crate::shutdown::Shutdown;
 
-/// Headers that pages of other origins may send and read.
+/// Headers that pages of other origins may send.
 const SENT: &str = "authorization, cache-control, content-type, last-event-id";
+/// Headers of responses that pages of other origins may read.
 const SHOWN: &str = "etag, last-event-id, link, mercure-last-event-id, www-authenticate";
-/// Seconds for which a browser need not ask again.
+/// Seconds for which a browser caches the response to a preflight request.
 const ASKED_AGAIN: &str = "600";
 
 /// Handles requests to the Mercure hub.
@@ -44,7 +45,7 @@ pub(super) struct Mercure {
     updates: MercureHub,
     rules: Arc<Rules>,
     keys: MercureKeys,
-    /// True if pages of any origin may read public updates, and none may show a cookie.
+    /// True if pages of any origin may read public updates, but without cookies.
     any_origin: bool,
     hub: Hub,
     entrances: Arc<Entrances>,
@@ -57,9 +58,9 @@ pub(super) struct Mercure {
 /// A resource of the hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Resource<'a> {
-    /// The hub itself.
+    /// The hub, to publish on and to subscribe to.
     Hub,
-    /// Active subscriptions; the value is the rest of the path, as it was sent.
+    /// The list of active subscriptions; the value is the rest of the path, as it was sent.
     Subscriptions(&'a str),
     /// The metadata of version 1.0.
     Metadata,
@@ -92,7 +93,7 @@ impl Mercure {
         }
     }
 
-    /// The resource of a path, as it was sent: a topic in it is encoded.
+    /// Determines the resource from a path as it was sent: a topic in it is still encoded.
     fn resource<'a>(&self, path: &'a str) -> Option<Resource<'a>> {
         let settings = &self.rules.settings;
         if let Some(rest) = path.strip_prefix(METADATA) {
@@ -162,7 +163,8 @@ impl Mercure {
         Ok(response)
     }
 
-    /// Lets a page of another origin read the response (Fetch §3.2). Where any may, none is taken at its cookie.
+    /// Adds headers that let a page of another origin read the response (Fetch §3.2). If pages of any origin may read
+    /// it, they may not send cookies.
     fn share(&self, response: &mut Response<Body>, origin: Option<HeaderValue>) {
         let headers = response.headers_mut();
         headers.append(VARY, HeaderValue::from_static("Origin"));
@@ -185,7 +187,7 @@ impl Mercure {
     }
 }
 
-/// The response to a browser that asks before it sends a request of a page of another origin.
+/// The response to a preflight request of a browser, on behalf of a page of another origin.
 fn options(methods: &'static str) -> Response<Body> {
     let mut response = no_content();
     let headers = response.headers_mut();
@@ -202,7 +204,7 @@ fn options(methods: &'static str) -> Response<Body> {
     response
 }
 
-/// A response without a body, for HEAD.
+/// Removes the body from a response, for HEAD.
 fn without_body(response: Response<Body>) -> Response<Body> {
     response.map(|_| empty())
 }

@@ -13,7 +13,7 @@ use crate::service::mercure_keys::Bearer;
 
 /// The media type of forms.
 const FORM: &str = "application/x-www-form-urlencoded";
-/// Longest form of a byte of an update: an escape.
+/// Longest encoding of one byte of an update in a form: a percent escape.
 const ESCAPE: usize = 3;
 
 impl Mercure {
@@ -55,7 +55,7 @@ impl Mercure {
         Ok(grant)
     }
 
-    /// Receives a form. An update of the largest size may be three times as long in it.
+    /// Receives the body of a form. It may be three times as long as the largest update.
     pub(super) async fn form(&self, body: Incoming, context: &Context) -> Result<Bytes, Refusal> {
         let size = self.hub.settings().message_size.saturating_mul(ESCAPE);
         match self

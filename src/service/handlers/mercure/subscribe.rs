@@ -68,7 +68,7 @@ impl Mercure {
         Ok(response)
     }
 
-    /// The permission to subscribe: the token, if there has to be one, and the login, if it is asked for.
+    /// The permission to subscribe: by the token, if one is required, and by the session, if that is required.
     async fn reader(
         &self,
         exchange: &mut Exchange<'_>,

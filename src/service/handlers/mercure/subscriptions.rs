@@ -1,4 +1,4 @@
-//! The documents of active subscriptions, for those whose token permits their address.
+//! The documents of active subscriptions, for clients whose token permits their URLs.
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, LINK};
 use http::{HeaderValue, Response, StatusCode};
@@ -86,7 +86,7 @@ fn decoded(rest: &str) -> Option<Vec<String>> {
         .collect()
 }
 
-/// The subscriptions that these segments name.
+/// The filter for the subscriptions that these segments of a path name.
 fn filter(version: MercureVersion, names: &[String]) -> Option<Filter<'_>> {
     let mut names = names.iter().map(String::as_str);
     let kind = match version {

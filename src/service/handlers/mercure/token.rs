@@ -1,5 +1,5 @@
-//! The token of a request to the Mercure hub: its place, its permissions, and the refusals of both versions (RFC
-//! 6750).
+//! The token of a request to the Mercure hub: its location in the request, its permissions, and the refusals of both
+//! versions (RFC 6750).
 
 use std::sync::Arc;
 
@@ -22,14 +22,14 @@ pub(super) const COOKIE_OF_ONE: &str = "__Secure-mercure_access_token";
 /// Query parameter with a token (0.x).
 const QUERY: &str = "authorization";
 
-/// A token, and the way by which it came.
+/// A token, and the part of the request that contained it.
 struct Shown {
     token: String,
     by_cookie: bool,
 }
 
 impl Mercure {
-    /// Finds the token of a request: in the header, else in the query (0.x), else in a cookie.
+    /// Finds the token of a request: in the header, otherwise in the query (0.x), otherwise in a cookie.
     fn find(&self, asking: Asking<'_>) -> Result<Option<Shown>, Refusal> {
         let mut lines = asking.headers.get_all(AUTHORIZATION).iter();
         if let Some(line) = lines.next() {
@@ -72,7 +72,7 @@ impl Mercure {
         }))
     }
 
-    /// A refusal with the challenge of RFC 6750 §3. Without an error code no token was sent.
+    /// A refusal with the challenge of RFC 6750 §3. Without an error code it means that no token was sent.
     pub(super) fn challenge(
         &self,
         status: StatusCode,
@@ -100,7 +100,7 @@ impl Mercure {
         Refusal::new(status, reason).with(WWW_AUTHENTICATE, value)
     }
 
-    /// The refusal of a token that does not permit what was asked for.
+    /// The refusal of a token that does not permit the request.
     pub(super) fn insufficient(&self, reason: &'static str) -> Refusal {
         self.challenge(StatusCode::FORBIDDEN, reason, Some("insufficient_scope"))
     }
@@ -113,7 +113,7 @@ impl Mercure {
 }
 
 impl Mercure {
-    /// The permissions of a request's token; `None` if it has none. A token that is not valid is refused.
+    /// The permissions of a request's token; `None` without a token. An invalid token is refused.
     pub(super) async fn grant(
         &self,
         asking: Asking<'_>,
@@ -157,8 +157,8 @@ impl Mercure {
         Err(refusal.because(&fault))
     }
 
-    /// Checks that a page which publishes with the cookie of its visitor may do so: any other page could send the same
-    /// form.
+    /// Checks that a page which publishes with its visitor's cookie has a permitted origin: any other page could send
+    /// the same form.
     fn permit_sender(&self, asking: Asking<'_>) -> Result<(), Refusal> {
         let denied =
             |reason| self.challenge(StatusCode::UNAUTHORIZED, reason, Some("invalid_token"));
