@@ -1,13 +1,13 @@
-//! Abandoned exchanges: the worker stays occupied until the app is done, also when the client has left.
+//! Abandoned exchanges: the worker stays occupied until the app is done, even if the client has left.
 //!
-//! A blocking app does not see that a connection is closed: its worker goes on until it has a response, and only
-//! then notices. If the permit were released when the client leaves, the next request would be sent to an app
-//! whose workers are all busy, and would wait inside of it. So the rest of such an exchange is awaited by a task
-//! of its own, which holds the permit, and the response is discarded.
+//! A blocking app does not see that a connection is closed: its worker continues until it has a response, and only
+//! notices then. If the permit were released when the client leaves, the next request would be sent to an app whose
+//! workers are all busy, and would wait inside the app. So a task of its own awaits the rest of such an exchange, holds
+//! the permit, and discards the response.
 //!
 //! An app that does see it is notified at once, if `ignore-client-abort = false` says so: the sending side is shut
-//! down, which the app can read, and the connection is reset as soon as the app still writes. The permit is held
-//! until the app closes its side, or for about as long as it needs to notice the reset.
+//! down, which the app can read, and the connection is reset if the app still writes. The permit is held until the app
+//! closes its side, or for about as long as it needs to notice the reset.
 
 use std::fmt;
 use std::future::Future;
@@ -21,7 +21,7 @@ use crate::upstream::connection::{HangUp, SendError};
 use crate::upstream::workers::Slot;
 use crate::upstream::{Payload, UpstreamBody, UpstreamError};
 
-/// Result of an exchange. If it failed in a way that may permit another attempt, request and permit come back.
+/// Result of an exchange. If it failed in a way that may permit another attempt, it returns the request and the permit.
 pub(super) type Ended = Result<Result<Response<UpstreamBody>, Box<Failed>>, UpstreamError>;
 
 /// A failed exchange, with what another attempt needs.

@@ -1,9 +1,9 @@
-//! Affinity: for apps whose sessions live in one process, the address that a visitor's requests go to.
+//! Affinity: binds the requests of a visitor to one address of an app, for apps whose sessions live in one process.
 //!
-//! A cookie of Noren holds a tag of the address. A tag is only compared with those of the configured addresses, so
-//! that a client that makes one up chooses at most among them, and is otherwise treated as one without a cookie. The
-//! app never sees the cookie. Without cookies the client's address decides, by rendezvous hashing: when an address of
-//! the app is gone, only its own visitors move.
+//! A cookie of Noren contains a tag of the address. A tag is only compared with those of the configured addresses: a
+//! client that invents a tag can at most choose among them, and is otherwise treated like a client without a cookie.
+//! The app never sees the cookie. Without cookies the client's address decides, by rendezvous hashing: when an address
+//! of the app fails, only its own visitors move.
 
 use std::net::IpAddr;
 
@@ -15,20 +15,21 @@ use http::{HeaderMap, HeaderValue};
 use crate::config::{self, AppUrl};
 use crate::http::{AFFINITY_COOKIE, take_affinity};
 
-/// Length of a tag in bytes: enough that no two of 64 addresses share one.
+/// Length of a tag in bytes: enough that no two of 64 addresses have the same tag.
 const TAG: usize = 12;
 
-/// Identification of an address without showing it: a hash of it and of the app's name. It is the same after a restart
+/// Identifies an address without revealing it: a hash of the address and the app's name. It is the same after a restart
 /// and on every node of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tag([u8; TAG]);
 
-/// The address of an app that a request has to go to.
+/// The address of an app to which a request has to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Affinity {
     /// Any address.
     None,
-    /// The address with this tag. Without one, or if there is no such address, any; the response then sets the cookie.
+    /// The address with this tag. Without a tag, or if no address has it, any address; the response then sets the
+    /// cookie.
     Cookie(Option<Tag>),
     /// The address with the highest rank for this key.
     Key(u64),
@@ -50,7 +51,7 @@ impl Tag {
         bytes.try_into().ok().map(Self)
     }
 
-    /// Rank of the address for a key: pseudo-random, and always the same for both.
+    /// Rank of the address for a key: pseudo-random, and always the same for the same address and key.
     pub(super) fn rank(&self, key: u64) -> u64 {
         let mut own = [0; 8];
         for (byte, of_tag) in own.iter_mut().zip(self.0) {
@@ -61,7 +62,7 @@ impl Tag {
 }
 
 impl Affinity {
-    /// The affinity of a request, whose headers lose Noren's cookies if there can be any. `address` is that of the
+    /// Determines the affinity of a request, and removes Noren's cookies from its headers. `address` is that of the
     /// client; programs of this machine have none, and share one address of the app.
     pub(super) fn of(app: &config::App, address: Option<IpAddr>, headers: &mut HeaderMap) -> Self {
         let cookie = if app.hides_affinity {
@@ -76,7 +77,7 @@ impl Affinity {
         }
     }
 
-    /// The `Set-Cookie` of a response from the address with this tag, if its client has another cookie or none.
+    /// The `Set-Cookie` of a response from the address with this tag; `None` if the client has that cookie already.
     pub(super) fn set_cookie(&self, tag: Tag, app: &str, is_https: bool) -> Option<HeaderValue> {
         let Self::Cookie(came) = self else {
             return None;

@@ -1,8 +1,8 @@
-//! Availability of one address of an app: whether requests may be sent there now.
+//! Availability of one address of an app: if requests may be sent there now.
 //!
-//! An address is open unless an operator drains it, a connection to it has failed a moment ago, its health check
-//! fails, or it answers nothing. The queues that hand its workers out are notified of each change. Must not know
-//! connections and requests.
+//! An address is open unless an operator drains it, a recent connection to it has failed, its health check fails, or it
+//! does not respond at all. The queues that assign its workers are notified of each change. Must not know connections
+//! and requests.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -17,21 +17,21 @@ use crate::sync::lock;
 pub(super) enum Closed {
     /// An operator drains it.
     Drained = 1,
-    /// A connection to it has failed, and none has succeeded since.
+    /// Connecting to it has failed, and has not succeeded since.
     Unreachable = 2,
     /// Its health check fails.
     Unwell = 4,
-    /// It takes connections and answers nothing, also when it is asked for a sign of life.
+    /// It accepts connections and does not respond, even to a probe.
     Silent = 8,
 }
 
-/// Callback for changes; it returns false once it is not needed any more.
+/// Callback for changes; it returns false once it is no longer needed.
 type Subscriber = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// The availability of one address. All that use the address share it, and it outlives a reload.
+/// The availability of one address. All users of the address share it, and it outlives a reload.
 #[derive(Default)]
 pub(super) struct Availability {
-    /// A bit for each reason.
+    /// One bit for each reason.
     closed: AtomicU8,
     rest: Mutex<Rest>,
 }
@@ -54,7 +54,7 @@ impl Availability {
         self.closed.load(Ordering::Relaxed) & reason as u8 != 0
     }
 
-    /// Time since which the health check fails.
+    /// Time since which its health check has failed.
     pub(super) fn unwell_since(&self) -> Option<Instant> {
         // Every request of an app with a health check comes by here.
         if self.is(Closed::Unwell) {
@@ -64,7 +64,7 @@ impl Availability {
         }
     }
 
-    /// Adds or removes a reason; true if that was a change.
+    /// Adds or removes a reason; true if that changed anything.
     pub(super) fn set(&self, reason: Closed, holds: bool) -> bool {
         // Every connection comes by here, so nothing is written without need.
         if self.is(reason) == holds {
@@ -95,7 +95,7 @@ impl Availability {
         (before & bit != 0) != holds
     }
 
-    /// Registers the queue of this number for notifications of changes.
+    /// Registers the queue with this number for notifications of changes.
     pub(super) fn subscribe(
         &self,
         queue: usize,

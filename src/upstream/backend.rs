@@ -1,6 +1,6 @@
-//! One address of an app: its connections, its condition, and the connecting that brings it back after a failure.
+//! One address of an app: its connections, its condition, and the repeated attempts to connect after a failure.
 //!
-//! Must not know requests and the choice between addresses.
+//! Must not know requests, or the choice between addresses.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -22,14 +22,14 @@ use crate::upstream::pool::Pool;
 use crate::upstream::probe::Probe;
 use crate::upstream::reachability::Reachability;
 
-/// Time limit for connecting when an operator or a metric asks for the reachability.
+/// Time limit for connecting when an operator or a metric checks the reachability.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// One address of an app, for the requests of one configuration.
 #[derive(Debug)]
 pub(super) struct Backend {
     pub(super) url: AppUrl,
-    /// Identifies the address in an affinity cookie, which does not show it.
+    /// Identifies the address in an affinity cookie without revealing it.
     pub(super) tag: Tag,
     pub(super) pool: Pool,
     pub(super) shared: Arc<Shared>,
@@ -44,23 +44,23 @@ pub(super) struct Backend {
     tasks: Shutdown,
 }
 
-/// The part of an address that outlives a reload, and that the visitors' requests and Noren's own share.
+/// The part of an address that outlives a reload, and that requests of visitors and of Noren itself share.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) availability: Availability,
     pub(super) watch: Watch,
     pub(super) reached: Reachability,
-    /// Open WebSockets.
+    /// Number of open WebSockets.
     pub(super) tunnels: AtomicUsize,
-    /// Number of times the address was taken out because it could not be connected to, or was silent.
+    /// Number of times the address was taken out of use because connecting failed or it did not respond.
     pub(super) failures: AtomicUsize,
     /// The address with the settings in force, for later attempts to connect.
     latest: Mutex<Weak<Backend>>,
     /// True while a task attempts to connect to the unreachable address.
     is_tried: AtomicBool,
-    /// True while it is asked for a sign of life.
+    /// True while a probe of the address is in progress.
     pub(super) is_questioned: AtomicBool,
-    /// Time of the last successful attempt.
+    /// Time of the last successful attempt to connect after a failure.
     back: Mutex<Option<Instant>>,
 }
 
@@ -91,13 +91,13 @@ impl Backend {
         })
     }
 
-    /// Creates the same address with connections and limits of its own.
+    /// Creates the same address with its own connections and limits.
     pub(super) fn beside(&self, settings: &config::App) -> Arc<Self> {
         let shared = Arc::clone(&self.shared);
         Self::new(&self.url, self.tls.as_ref(), settings, shared, &self.tasks)
     }
 
-    /// Puts this address in the place of the one of an earlier configuration.
+    /// Replaces the address of an earlier configuration by this one.
     pub(super) fn put_in_force(self: &Arc<Self>) {
         *self.shared.latest() = Arc::downgrade(self);
         if self.shared.is_out() {
@@ -105,18 +105,18 @@ impl Backend {
         }
     }
 
-    /// True if requests may be sent here.
+    /// True if requests may be sent to this address.
     pub(super) fn is_open(&self) -> bool {
         self.shared.availability.is_open()
     }
 
-    /// Connects once, with the TLS handshake where there is one.
+    /// Connects once, with a TLS handshake if the address has TLS.
     pub(super) async fn dial(&self, limit: Duration) -> Result<Outgoing, DialError> {
         let endpoint = &self.url.endpoint;
         dial(endpoint, |_| true, self.tls.as_ref(), limit).await
     }
 
-    /// Records that the app has answered here.
+    /// Records a response of the app at this address.
     pub(super) fn answered(&self, now: Instant) {
         self.shared.watch.answered(now);
         self.shared.reached.note(true, now);
@@ -125,7 +125,7 @@ impl Backend {
         }
     }
 
-    /// Records a failure here.
+    /// Records a failure at this address.
     pub(super) fn failed(&self, state: State, error: String) {
         let now = Instant::now();
         self.shared.watch.failed(state, error, now);
@@ -134,19 +134,19 @@ impl Backend {
         }
     }
 
-    /// Records that the app broke an exchange off here.
+    /// Records that the app broke off an exchange at this address.
     pub(super) fn broke(&self, error: UpstreamError) -> UpstreamError {
         self.failed(State::Broken, error.to_string());
         error
     }
 
-    /// Records that the app did not respond here in time.
+    /// Records that the app did not respond at this address in time.
     pub(super) fn silent(&self, error: &UpstreamError) {
         self.failed(State::Silent, error.to_string());
     }
 
-    /// Asks for a sign of life, and waits for it. False if the address cannot be connected to, which is noticed
-    /// elsewhere; the end of the connection is a sign too.
+    /// Sends a probe and waits for any response; the end of the connection counts as one. False if the address cannot
+    /// be connected to, which other code notices.
     pub(super) async fn question(&self) -> bool {
         let Ok(socket) = self.dial(self.limit).await else {
             return false;
@@ -157,7 +157,7 @@ impl Backend {
         true
     }
 
-    /// Takes the address out after a silence, until it answers.
+    /// Takes the address out of use after a silence, until it responds.
     pub(super) fn fell_silent(self: &Arc<Self>, quiet: Duration) {
         let seconds = quiet.as_secs();
         let fault = format!("nothing has come from it for {seconds} s, although requests wait");
@@ -170,7 +170,7 @@ impl Backend {
         }
     }
 
-    /// Tries once to bring it back.
+    /// Tries once to connect to the address, or to get a response from it, and puts it back into use.
     async fn try_again(&self) {
         if self.shared.availability.is(Closed::Unreachable) {
             match self.dial(self.limit).await {
@@ -191,7 +191,7 @@ impl Backend {
         }
     }
 
-    /// Takes the address out after a failed connection, until another one succeeds.
+    /// Takes the address out of use after a failed connection, until another one succeeds.
     pub(super) fn unreachable(self: &Arc<Self>, error: &DialError) {
         self.failed(State::Down, error.to_string());
         if self.shared.availability.set(Closed::Unreachable, true) {
@@ -202,7 +202,7 @@ impl Backend {
         }
     }
 
-    /// Starts the attempts to connect to the unreachable address, if they are not running.
+    /// Starts the repeated attempts to reach the address, unless they are running.
     fn bring_back(&self) {
         if self.shared.is_tried.swap(true, Ordering::Relaxed) {
             return;
@@ -216,7 +216,7 @@ impl Backend {
         });
     }
 
-    /// Checks reachability: by the requests of the last seconds, or else by connecting once.
+    /// Checks reachability: by the results of the last seconds, or otherwise by connecting once.
     pub(super) async fn is_reachable(&self) -> bool {
         // Nobody is to be surprised by what an operator has announced.
         if self.shared.is_out() || self.shared.availability.is(Closed::Drained) {
@@ -240,14 +240,15 @@ impl Backend {
         is_reached
     }
 
-    /// Stores a connection after its exchange. An app that is being drained shall see its connections end.
+    /// Puts a connection into the pool after its exchange. It is closed instead if the address is drained, so that the
+    /// app sees its connections end.
     pub(super) fn take_back(&self, connection: Connection, now: Instant) {
         if !self.shared.availability.is(Closed::Drained) {
             self.pool.put(connection, now);
         }
     }
 
-    /// Closes connections that were idle for too long; all of them if the address is drained.
+    /// Closes connections that have been idle for too long; all of them if the address is drained.
     pub(super) fn close_idle(&self) {
         if self.shared.availability.is(Closed::Drained) {
             self.pool.close_all();
@@ -264,13 +265,13 @@ impl Backend {
 }
 
 impl Shared {
-    /// The address, if it is unreachable and still configured.
+    /// The address, if it is out of use after a failure and still configured.
     fn wanted(&self) -> Option<Arc<Backend>> {
         let backend = self.latest().upgrade();
         backend.filter(|_| self.is_out())
     }
 
-    /// True if it was taken out for what requests have met there.
+    /// True if it was taken out of use because requests failed there.
     fn is_out(&self) -> bool {
         self.availability.is(Closed::Unreachable) || self.availability.is(Closed::Silent)
     }
@@ -284,8 +285,8 @@ impl Shared {
     }
 }
 
-/// Tries again and again until it succeeds or the address is no longer in the configuration. No visitor waits for
-/// these attempts, so an address that swallows connections costs time once only.
+/// Tries repeatedly until it succeeds or the address is no longer in the configuration. No visitor waits for these
+/// attempts, so an address that drops packets delays requests only once.
 async fn try_to_reach(shared: Weak<Shared>) {
     // At once the first time, because one lost packet is no reason to stay away. Not so for an address that comes and
     // goes, which visitors would meet while it is away each time.

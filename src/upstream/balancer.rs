@@ -1,6 +1,7 @@
-//! Choice between the addresses of an app: of those that are open, the one with the fewest busy workers.
+//! Choice between the addresses of an app: of the open ones, the address with the fewest busy workers.
 //!
-//! Has no clock and no lock. If no address is open, all are tried that no operator drains: one of them may be back.
+//! It has no clock and no lock. If no address is open, all are tried that no operator drains, because one of them may
+//! have recovered.
 
 use std::sync::Arc;
 
@@ -8,12 +9,12 @@ use crate::upstream::affinity::Affinity;
 use crate::upstream::availability::Closed;
 use crate::upstream::backend::Backend;
 
-/// The addresses of an app, and how many of their workers are busy.
+/// The addresses of an app, and the number of their busy workers.
 #[derive(Debug, Default)]
 pub(super) struct Balancer {
-    /// The addresses. A removed one stays until its last worker is free, so that positions do not change.
+    /// The addresses. A removed address stays until its last worker is free, so that positions do not change.
     members: Vec<Member>,
-    /// Position at which the choice among equally busy addresses begins, so that they take turns.
+    /// Position at which the choice among equally busy addresses begins, so that they are used in turn.
     first: usize,
 }
 
@@ -55,7 +56,7 @@ impl Balancer {
         }
     }
 
-    /// Takes a worker for a request: of the address that its affinity requires, or else of the least busy one.
+    /// Takes a worker for a request: of the address that its affinity requires, or otherwise of the least busy address.
     pub(super) fn take(&mut self, affinity: Affinity) -> Option<(usize, Arc<Backend>)> {
         let at = match self.members.as_slice() {
             [only] => only.is_free().then_some(0),
@@ -67,7 +68,7 @@ impl Balancer {
         self.occupy(at?)
     }
 
-    /// The address that the affinity of a request requires, if there is one; it may be busy.
+    /// Position of the address that the affinity of a request requires, if there is one; it may be busy.
     pub(super) fn wish(&self, affinity: Affinity) -> Option<usize> {
         let found = match affinity {
             Affinity::None | Affinity::Cookie(None) => None,
@@ -81,7 +82,7 @@ impl Balancer {
         found.map(|(at, _)| at)
     }
 
-    /// True if this address may serve a request with this required address.
+    /// True if this address may serve a request whose affinity requires the address `wish`.
     pub(super) fn serves(&self, at: usize, wish: Option<usize>) -> bool {
         if self.members.len() <= 1 {
             return true;
@@ -95,7 +96,7 @@ impl Balancer {
         here && (!wished || wish == Some(at))
     }
 
-    /// Addresses with a free worker that requests may be sent to.
+    /// Positions of the usable addresses with a free worker.
     pub(super) fn free(&self) -> impl Iterator<Item = usize> {
         let free = self.usable().filter(|(_, member)| member.is_free());
         free.map(|(at, _)| at)
@@ -108,7 +109,7 @@ impl Balancer {
         Some((at, Arc::clone(&member.backend)))
     }
 
-    /// Takes a worker of another address while none is open: the next one that has a free worker.
+    /// Takes a worker while no address is open: of the next address, behind this position, that has a free one.
     pub(super) fn take_next(&mut self, after: usize) -> Option<(usize, Arc<Backend>)> {
         let count = self.members.len();
         let next = |step| (after + step) % count.max(1);
@@ -118,15 +119,14 @@ impl Balancer {
         self.occupy(at)
     }
 
-    /// Takes a worker of the address at `backend`, if it has one.
+    /// Takes a worker of the address `backend`, if it has a free one.
     pub(super) fn take_at(&mut self, backend: &Arc<Backend>) -> Option<(usize, Arc<Backend>)> {
         let is_it = |member: &Member| member.backend.url == backend.url && member.is_free();
         let at = self.members.iter().position(is_it)?;
         self.occupy(at)
     }
 
-    /// True if the freed worker of this address may be given out again; false if there are more workers than
-    /// configured.
+    /// True if the freed worker of this address may be assigned again; false if more workers are busy than configured.
     pub(super) fn may_work_on(&self, at: usize) -> bool {
         let member = self.members.get(at);
         member.is_some_and(|member| member.busy <= member.workers)
@@ -149,13 +149,13 @@ impl Balancer {
         self.members.iter().any(is_open)
     }
 
-    /// True if there is an open address beside this one.
+    /// True if another address than this one is open.
     pub(super) fn another_is_open(&self, at: usize) -> bool {
         let mut members = self.members.iter().enumerate();
         members.any(|(other, member)| other != at && is_open(member))
     }
 
-    /// Numbers of workers and of busy ones, of all addresses; and those of one of them.
+    /// Number of workers and of busy workers, of all addresses or of one of them.
     pub(super) fn load(&self, of: Option<&Arc<Backend>>) -> (usize, usize) {
         let is_meant = |member: &&Member| of.is_none_or(|of| of.url == member.backend.url);
         let members = self.members.iter().filter(is_meant);
@@ -164,7 +164,7 @@ impl Balancer {
         })
     }
 
-    /// Addresses that requests may be sent to: the open ones, or else all that are not drained.
+    /// Addresses to which requests may be sent: the open ones, or otherwise all that are not drained.
     fn usable(&self) -> impl Iterator<Item = (usize, &Member)> {
         let any_is_open = self.any_is_open();
         let is_usable = move |member: &Member| {

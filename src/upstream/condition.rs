@@ -1,8 +1,8 @@
-//! The condition of an app: the outcome of its last exchange, the time since which it is the same, and the last
+//! The condition of an app: the outcome of its last exchange, the time since which it has been the same, and the last
 //! error.
 //!
-//! Requests note it as they end, and nothing is asked of the app for it; an app that nobody uses is known by what
-//! connecting to it came to. It outlives a reload.
+//! Requests record it as they end, so it costs no extra request. An app without visitors is known by the last attempt
+//! to connect to it. It outlives a reload.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -11,7 +11,8 @@ use std::time::Instant;
 use crate::clock;
 use crate::sync::lock;
 
-/// Interval in milliseconds within which a success is recorded once: every request of every thread would record one.
+/// Interval in milliseconds within which only one success is recorded: otherwise every request of every thread would
+/// write.
 const FRESH: u64 = 1_000;
 
 /// The outcome of the last exchange.
@@ -46,12 +47,12 @@ impl State {
     }
 }
 
-/// Condition of an app, for people and programs. Moments are milliseconds since 1970.
+/// Condition of an app, for people and programs. Times are Unix milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Condition {
-    /// The state now.
+    /// The current state.
     pub state: State,
-    /// Time since which it is in this state.
+    /// Time since which the app has been in this state.
     pub state_since: Option<u64>,
     /// Time of the last response.
     pub last_success: Option<u64>,
@@ -67,7 +68,7 @@ pub(super) struct Watch {
     begun: Instant,
     /// A [`State`].
     state: AtomicU8,
-    /// Milliseconds since `begun`, plus one; 0 is never.
+    /// Milliseconds since `begun`, plus one; 0 means never.
     success: AtomicU64,
     rest: Mutex<Rest>,
 }
@@ -100,14 +101,14 @@ impl Watch {
         self.enter(State::Up, now);
     }
 
-    /// Time of the last answer, or up to a second before it.
+    /// Time of the last response, or up to a second before it.
     pub(super) fn last_answer(&self) -> Option<Instant> {
         let moment = self.success.load(Ordering::Relaxed).checked_sub(1)?;
         self.begun
             .checked_add(std::time::Duration::from_millis(moment))
     }
 
-    /// Records a connection, which says nothing about an app that accepts connections and is silent.
+    /// Records a connection. It does not show that an app responds which accepts connections and was silent.
     pub(super) fn connected(&self, now: Instant) {
         if matches!(self.state(), State::Unknown | State::Down) {
             self.enter(State::Up, now);
@@ -120,7 +121,7 @@ impl Watch {
         self.lock().error = Some((error, now));
     }
 
-    /// The condition now.
+    /// The current condition.
     pub(super) fn condition(&self) -> Condition {
         let rest = self.lock().clone();
         let success = self.success.load(Ordering::Relaxed);

@@ -1,6 +1,6 @@
-//! One connection to the app (RFC 9112), driven by the task that uses it: a request is written and its response read
-//! in the same task, without channels between. A connection in the pool is not polled, so it is checked before it is
-//! used.
+//! One HTTP/1.1 connection to the app (RFC 9112), driven by the task that uses it: the same task writes a request and
+//! reads its response, without channels in between. A connection in the pool is not polled, so it is checked before it
+//! is used.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -33,19 +33,19 @@ pub(super) struct Connection {
     input: BytesMut,
     read_size: usize,
     state: State,
-    /// True if, by the heads so far, the connection may carry another request.
+    /// True if the heads so far permit another request on the connection.
     persists: bool,
     /// True once the sending side is shut down.
     finished: bool,
-    /// True once a write has failed. An app may refuse a large body early and close: our next write fails, while its
-    /// response waits to be read. If there is none, the read fails in turn.
+    /// True once a write has failed. An app may refuse a large body early and close its side: the next write fails
+    /// while the app's response is still to be read. Without a response, the read fails as well.
     is_deaf: bool,
-    /// True while written bytes are not flushed.
+    /// True while written bytes have not been flushed.
     has_written: bool,
     /// True if a byte was received since the request began.
     has_come: bool,
     idle_since: Instant,
-    /// The timer of responses.
+    /// The timer for responses.
     deadline: Deadline,
     hang_up: HangUp,
 }
@@ -59,25 +59,25 @@ enum State {
     Body(Framing),
 }
 
-/// Handle that closes a connection while an exchange owns it. Clones belong to the same connection.
+/// Handle to close a connection while an exchange owns it. Clones belong to the same connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HangUp(Arc<Flags>);
 
 #[derive(Debug, Default)]
 struct Flags {
-    /// True once the sending side is shut down, so that the app knows that nothing more will come.
+    /// True once the sending side is to be shut down, which shows the app that nothing more will arrive.
     finished: AtomicBool,
     /// True once the connection is to be reset.
     reset: AtomicBool,
 }
 
 impl HangUp {
-    /// Shuts the sending side down with the next poll of the connection. Bytes of the app are still read.
+    /// Shuts down the sending side at the next poll of the connection. Bytes of the app are still read.
     pub(super) fn finish(&self) {
         self.0.finished.store(true, Ordering::Relaxed);
     }
 
-    /// Makes the connection end with a reset when it is dropped.
+    /// Makes dropping the connection reset it.
     pub(super) fn reset(&self) {
         self.0.reset.store(true, Ordering::Relaxed);
     }
@@ -91,14 +91,15 @@ impl HangUp {
 #[derive(Debug)]
 pub(super) struct SendError {
     pub(super) error: BoxError,
-    /// The body of the request, if not a byte of that has left.
+    /// The body of the request, if no byte of the request has been sent.
     pub(super) unsent: Option<Payload>,
-    /// True if the app closed the connection without a byte of a response: it was about to close it as idle.
+    /// True if the app closed the connection without a byte of a response, as an app does that was about to close an
+    /// idle one.
     pub(super) nothing_came_back: bool,
 }
 
 impl Connection {
-    /// Starts HTTP on a socket that was just opened.
+    /// Starts HTTP on a newly opened socket.
     pub(super) fn over(socket: Outgoing) -> Self {
         Self {
             socket,
@@ -122,18 +123,18 @@ impl Connection {
         self.hang_up.clone()
     }
 
-    /// Takes the timer for the response, for as long as the exchange waits.
+    /// Takes the timer for the response, while the exchange waits.
     pub(super) fn take_deadline(&mut self) -> Deadline {
         std::mem::take(&mut self.deadline)
     }
 
-    /// Keeps the timer for the next exchange.
+    /// Puts the timer back for the next exchange.
     pub(super) fn keep_deadline(&mut self, deadline: Deadline) {
         self.deadline = deadline;
     }
 
-    /// Sends a request, whose body is taken from it, and waits for the head of the response. Interim responses go to
-    /// `interim`.
+    /// Sends a request, whose body is taken from it, and waits for the head of the response. Interim responses are
+    /// passed to `interim`.
     pub(super) async fn send(
         &mut self,
         request: &mut Request<Payload>,
@@ -160,7 +161,7 @@ impl Connection {
         }
     }
 
-    /// Writes what can be written, reads once, and takes the head if it has come.
+    /// Writes as much as possible, reads once, and takes the head if it has arrived.
     fn poll_head_part(
         &mut self,
         cx: &mut Context<'_>,
@@ -228,7 +229,7 @@ impl Connection {
         }
     }
 
-    /// Number of bytes of the response that are still to come, if it is known.
+    /// Number of bytes of the response that have not arrived yet, if it is known.
     pub(super) fn left(&self) -> Option<u64> {
         match &self.state {
             State::Idle => Some(0),
@@ -237,7 +238,7 @@ impl Connection {
         }
     }
 
-    /// Shuts the sending side down, if requested.
+    /// Shuts down the sending side, if requested.
     pub(super) fn poll_hang_up(&mut self, cx: &mut Context<'_>) {
         if !self.finished && self.hang_up.is_finished() {
             self.upload.end();
@@ -246,7 +247,7 @@ impl Connection {
         }
     }
 
-    /// Writes as much of the request as can be written.
+    /// Writes as much of the request as possible.
     fn send_more(&mut self, cx: &mut Context<'_>) -> Result<(), BoxError> {
         while !self.upload.is_complete() {
             if self.is_deaf || self.hang_up.is_finished() {
@@ -281,7 +282,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Ignores a failed write of an app that reads no more, so that its bytes are read to their end.
+    /// Ignores a failed write to an app that has stopped reading, so that its bytes are read to their end.
     fn forgive(&mut self, error: io::Error) -> io::Result<()> {
         use io::ErrorKind::{BrokenPipe, ConnectionReset};
         if !matches!(error.kind(), BrokenPipe | ConnectionReset) {
@@ -291,7 +292,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads once; 0 is the end of the connection.
+    /// Reads once; 0 means the end of the connection.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.poll_hang_up(cx);
         if self.input.capacity() - self.input.len() < self.read_size / 2 {
@@ -327,7 +328,7 @@ impl Connection {
         }
     }
 
-    /// True if the connection is open and between two exchanges, as far as can be seen locally.
+    /// True if the connection is open and between two exchanges, as far as this side can see.
     pub(super) fn is_idle(&mut self) -> bool {
         let is_between = self.is_end()
             && self.persists
@@ -348,7 +349,7 @@ impl Connection {
         self.idle_since
     }
 
-    /// Records the time at which the connection goes into the pool.
+    /// Records the time at which the connection is put into the pool.
     pub(super) fn rest(&mut self, now: Instant) {
         self.idle_since = now;
     }

@@ -1,4 +1,4 @@
-//! Draining of one address by an operator: it gets no further requests, and those in progress end.
+//! Draining of one address by an operator: it gets no further requests, and requests in progress complete.
 
 use std::sync::Arc;
 
@@ -34,8 +34,8 @@ pub(crate) enum DrainError {
 }
 
 impl Upstream {
-    /// Drains an address, or ends that; returns the address as the status shows it, and a sentence about the result. It
-    /// holds until it is undone, also over a reload.
+    /// Drains an address, or ends the drain; returns the address as the status shows it, and a sentence about the
+    /// result. A drain lasts until it is undone, even over a reload.
     ///
     /// # Errors
     /// [`DrainError`] says why nothing was changed.
@@ -81,7 +81,7 @@ impl Upstream {
         Ok((address.to_string(), done))
     }
 
-    /// Ends all draining if a reload has left only drained addresses: the command was about the former ones.
+    /// Ends all drains if a reload has left only drained addresses: the command was about the former addresses.
     pub(super) fn keep_one_open(&self) {
         let is_drained = |one: &Arc<Backend>| one.shared.availability.is(Closed::Drained);
         if !self.backends.iter().all(is_drained) {
@@ -96,7 +96,7 @@ impl Upstream {
     }
 }
 
-/// True for the address as the status shows it, and as the configuration has it.
+/// True for the address as the status shows it, or as the configuration has it.
 fn is_named(backend: &Backend, address: &str) -> bool {
     let shown = backend.url.to_string();
     shown == address

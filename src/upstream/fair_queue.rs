@@ -1,26 +1,26 @@
-//! Fair queue for workers: decides which waiting request is next. It has no clock and no task: the same calls give
-//! the same order.
+//! Fair queue for workers: decides which waiting request is next. It has no clock and no task: the same calls always
+//! give the same order.
 //!
-//! Known visitors of the app go first, but never for ever: after a few of them another visitor has a turn. Within
-//! each of the two classes, addresses take turns, and the requests of one address are served in order. When the
-//! queue is full, the address with the most requests gives way: its latest request makes room for a newcomer that
-//! has fewer. So a client that fills the queue only delays itself.
+//! Known visitors of the app come first, but not for ever: after a few of them another visitor is served. Within each
+//! of the two classes, addresses are served in turn, and the requests of one address in order. When the queue is full,
+//! a newcomer replaces the latest request of the address with the most requests, if its own address has fewer. So a
+//! client that fills the queue delays only itself.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 /// Number of known visitors that are served in a row while others wait.
 const IN_A_ROW: u32 = 4;
-/// The part of the queue that neither class can take from the other: a quarter.
+/// Divisor of the number of places: the part of the queue that neither class can take from the other, a quarter.
 const OWN_PART: usize = 4;
 
-/// Key by which clients are counted; `None` for programs of this machine, which share one count.
+/// Key by which clients are counted; `None` for programs of this machine, which have one count together.
 pub(super) type Address = Option<IpAddr>;
 
-/// The two classes of visitors, by precedence.
+/// The two classes of visitors, in order of precedence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
-    /// Visitors with a session that the app has confirmed a moment ago.
+    /// Visitors with a session that the app has recently confirmed.
     Known,
     /// All other visitors.
     Unknown,
@@ -32,7 +32,7 @@ pub(super) struct FairQueue<T> {
     known: Crowd<T>,
     unknown: Crowd<T>,
     most: usize,
-    /// Number of the latest entry; numbers only grow.
+    /// Number of the latest entry; numbers only increase.
     latest: u64,
     known_in_a_row: u32,
 }
@@ -53,7 +53,7 @@ pub(super) struct Full;
 #[derive(Debug)]
 struct Crowd<T> {
     of: HashMap<Address, Waiting<T>>,
-    /// Order of turns: each waiting address once.
+    /// Order of turns, with each waiting address once.
     turns: BTreeMap<u64, Address>,
     /// Addresses by their number of entries.
     by_size: BTreeSet<(usize, Address)>,
@@ -79,7 +79,7 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// Sets the number of places. Existing entries stay, also if there are more.
+    /// Sets the number of places. Existing entries stay, even if there are more.
     pub(super) fn set_most(&mut self, most: usize) {
         self.most = most;
     }
@@ -89,7 +89,7 @@ impl<T> FairQueue<T> {
         self.known.all + self.unknown.all
     }
 
-    /// Adds an entry; also returns the entry that has to give way for it.
+    /// Adds an entry; also returns the entry that it replaces, if any.
     pub(super) fn join(
         &mut self,
         class: Class,
@@ -112,12 +112,12 @@ impl<T> FairQueue<T> {
         Ok((place, gives_way))
     }
 
-    /// Removes an entry; has no effect if its turn has come already.
+    /// Removes an entry; has no effect if it was served already.
     pub(super) fn leave(&mut self, place: Place) {
         self.crowd(place.class).take(place.address, place.number);
     }
 
-    /// Removes and returns the entry whose turn it is, of those that fit.
+    /// Removes and returns the next entry in turn that fits.
     pub(super) fn next(&mut self, fits: impl Fn(&T) -> bool) -> Option<T> {
         let others_turn = self.known_in_a_row >= IN_A_ROW && self.unknown.all > 0;
         self.latest += 1;
@@ -141,7 +141,7 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// Removes an entry of a full queue for a newcomer, if its address has more than the newcomer's.
+    /// Removes an entry of a full queue for a newcomer, if its address has more entries than the newcomer's.
     fn make_room(&mut self, class: Class, address: Address) -> Option<T> {
         let part = self.most / OWN_PART;
         let (own, other) = match class {
@@ -181,7 +181,7 @@ impl<T> Crowd<T> {
         self.resized(address, before, before + 1);
     }
 
-    /// Removes the first entry that fits of the first address that has one; the next turn of that address is `turn`.
+    /// Removes the first entry that fits, of the first address that has one; the next turn of that address is `turn`.
     fn next(&mut self, turn: u64, fits: &impl Fn(&T) -> bool) -> Option<T> {
         let first = |(old, address): (&u64, &Address)| {
             let mut waiting = self.of.get(address)?.by_number.iter();
@@ -195,7 +195,7 @@ impl<T> Crowd<T> {
         self.take(address, number)
     }
 
-    /// Removes the latest entry of the address with the most, if it has at least `least`.
+    /// Removes the latest entry of the address with the most entries, if it has at least `least`.
     fn drop_latest_of_largest(&mut self, least: usize) -> Option<T> {
         let (size, address) = *self.by_size.last()?;
         if size < least {

@@ -1,9 +1,8 @@
-//! Health checks of an app (`health-path`): an address that is reachable but unhealthy gets no requests, and if all are
-//! so, the app is waited for like one that is restarting.
+//! Health checks of an app (`health-path`): an address that is reachable but unhealthy gets no requests; if all
+//! addresses are unhealthy, requests wait as for an app that is restarting.
 //!
-//! A busy app is not checked: it would respond late for a good reason, and the check takes a worker. Once it is
-//! known to be unhealthy it is checked in any case: waiting requests hold its worker permits, but no worker is
-//! busy.
+//! A busy app is not checked: it would respond late for a good reason, and the check occupies a worker. An app that is
+//! known to be unhealthy is always checked: waiting requests hold its worker permits, but no worker is busy.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -25,14 +24,15 @@ use crate::upstream::{Upstream, UpstreamError};
 pub(super) struct Health {
     check: Probe,
     interval: Duration,
-    /// Failed checks in a row after which an address gets no requests, and passed ones after which it gets them again.
+    /// Number of failed checks in a row after which an address gets no requests, and of passed ones after which it gets
+    /// them again.
     failures: u32,
     successes: u32,
     started: AtomicBool,
 }
 
 impl Health {
-    /// The checks of an app, whose addresses are healthy until one fails; `None` if it is never checked.
+    /// Creates the checks of an app, whose addresses are healthy until one fails; `None` if it has no checks.
     pub(super) fn new(settings: &config::App) -> Option<Self> {
         Some(Self {
             check: settings.health_path.as_ref().map(|_| Probe::of(settings))?,
@@ -43,7 +43,7 @@ impl Health {
         })
     }
 
-    /// True for the caller that has to start the checks.
+    /// True for the one caller that has to start the checks.
     pub(super) fn is_to_start(&self) -> bool {
         !self.started.load(Ordering::Relaxed) && !self.started.swap(true, Ordering::Relaxed)
     }
@@ -55,7 +55,7 @@ impl Health {
 }
 
 impl Upstream {
-    /// Starts the checks of each address, if that is not done.
+    /// Starts the checks of each address, unless they are running.
     pub(super) fn start_checks(self: &Arc<Self>) {
         let is_to_start = self.health.as_ref().is_some_and(Health::is_to_start);
         if !is_to_start {

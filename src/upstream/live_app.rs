@@ -1,5 +1,5 @@
-//! The part of an app that outlives a reload: its worker permits with those who wait for one, and what is known of its
-//! addresses. Does not know the settings in force.
+//! The part of an app that outlives a reload: its worker permits with the requests that wait for one, and the condition
+//! of its addresses. Must not know the settings in force.
 
 use std::sync::{Arc, Mutex, Weak};
 
@@ -16,7 +16,7 @@ pub(crate) struct LiveApp {
     /// Workers that uploads occupy while they arrive.
     pub(super) uploads: Taken,
     addresses: Mutex<Vec<(AppUrl, Arc<Shared>)>>,
-    /// The permits for requests of Noren itself, which are counted apart.
+    /// The permits for requests of Noren itself, which are counted separately.
     beside: Mutex<Weak<Self>>,
 }
 
@@ -38,7 +38,7 @@ impl LiveApp {
         lock(&self.addresses).retain(|(url, _)| is_kept(url));
     }
 
-    /// The permits for requests of Noren itself; new ones if no request uses them any more.
+    /// The permits for requests of Noren itself; new ones if no request uses the former ones any more.
     pub(super) fn beside(&self) -> Arc<Self> {
         let mut beside = lock(&self.beside);
         beside.upgrade().unwrap_or_else(|| {

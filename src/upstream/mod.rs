@@ -1,8 +1,8 @@
 //! The app: its addresses, their connections, and the permits that count their workers.
 //!
-//! A request takes a worker permit of an address, then a connection: one of the pool, or a new one. Both stay with the
-//! response until its body has arrived, whether its client reads it, is slow, or has left, and then go back.
-//! Independent of routes; changes no header but the affinity cookie.
+//! A request takes a worker permit of an address, and then a connection: a pooled or a new one. The response holds both
+//! until its body has arrived, no matter if its client reads it, is slow, or has left; then they are returned.
+//! Independent of routes; changes no header except the affinity cookie.
 
 mod abandoned;
 mod affinity;
@@ -65,7 +65,7 @@ use workers::Queue;
 pub(crate) struct Upstream {
     settings: config::App,
     metrics: AppMetrics,
-    /// One for each address, in the order of the configuration.
+    /// The addresses, in the order of the configuration.
     backends: Vec<Arc<Backend>>,
     queue: Queue,
     live: Arc<LiveApp>,
@@ -84,10 +84,10 @@ pub(crate) enum UpstreamError {
     /// All workers are busy, and the queue is full.
     #[error("{0} requests wait for the app already")]
     QueueFull(usize),
-    /// All workers were busy for as long as a request may wait.
+    /// All workers were busy for the longest time that a request may wait.
     #[error("no worker of the app was free within {0:?}")]
     QueueSlow(Duration),
-    /// The app could not be connected.
+    /// Connecting to the app failed.
     #[error(transparent)]
     Connect(#[from] DialError),
     /// The health check of the app fails.
@@ -96,15 +96,15 @@ pub(crate) enum UpstreamError {
     /// The response did not begin in time.
     #[error("the app did not begin to answer within {0:?}")]
     Slow(Duration),
-    /// The app broke the connection, or its response is not HTTP.
+    /// The app broke the connection, or its response is not valid HTTP.
     #[error("the app broke the exchange: {0}")]
     Broken(#[source] BoxError),
 }
 
 impl Upstream {
-    /// Creates an app without connections. Its responses wait in the spool for slow clients; `tasks` runs the
-    /// tasks that buffer them, and those that finish abandoned exchanges. `live` are the worker permits, and what is
-    /// known of the addresses. The app is to be [put in force](Self::put_in_force).
+    /// Creates an app without connections. Its responses wait in the spool for slow clients; `tasks` runs the tasks
+    /// that buffer them, and those that complete abandoned exchanges. `live` contains the worker permits and the
+    /// condition of the addresses. The app must be [put in force](Self::put_in_force).
     #[must_use]
     pub(crate) fn new(
         settings: config::App,
@@ -119,7 +119,7 @@ impl Upstream {
         Self::build(settings, (backends, metrics, spool.clone()), live, tasks)
     }
 
-    /// Puts the settings of this app in force in the permits and addresses that it shares with its predecessor of the
+    /// Puts the settings of this app in force, in the permits and addresses that it shares with its predecessor of the
     /// same name. This is the only step of a reload that affects them.
     pub(crate) fn put_in_force(&self) {
         self.live.keep_only(&self.backends);
@@ -134,8 +134,9 @@ impl Upstream {
         self.keep_one_open();
     }
 
-    /// Creates connections and workers of their own to the addresses of this app, for requests of Noren itself, whose
-    /// responses are not buffered and for whose restart nothing waits. What is known of an address holds for both.
+    /// Creates separate connections and workers to the addresses of this app, for requests of Noren itself. Their
+    /// responses are not buffered, and they do not wait for a restart of the app. The condition of an address is shared
+    /// by both.
     #[must_use]
     pub(crate) fn beside(&self, settings: config::App) -> Arc<Self> {
         let settings = config::App {
@@ -176,7 +177,7 @@ impl Upstream {
         })
     }
 
-    /// Gives the queue the limits and addresses of this app.
+    /// Sets the limits and addresses of this app in the queue.
     fn change_queue(&self) {
         let settings = &self.settings;
         self.queue.set_limits(settings.queue, settings.queue_wait);
@@ -199,12 +200,11 @@ impl Upstream {
         }
     }
 
-    /// Takes a permit to occupy a worker with an upload that found no room in the spool; half of the workers are
-    /// reserved for other requests. Waits for it as long as for a worker. `None` if the app wants uploads
-    /// unbuffered.
+    /// Takes a permit to occupy a worker with an upload for which the spool has no room; half of the workers are
+    /// reserved for other requests. Waits for it as long as for a worker. `None` if the app wants uploads unbuffered.
     ///
     /// # Errors
-    /// [`Denied`] if the permits are taken, or the client has its share.
+    /// [`Denied`] if the permits are taken, or the client has used up its share.
     pub(crate) async fn place_for_upload(&self, client: Client) -> Result<Option<Share>, Denied> {
         if !self.settings.request_spool {
             return Ok(None);
@@ -213,7 +213,7 @@ impl Upstream {
         self.uploads.take_within(wait, client, 1).await.map(Some)
     }
 
-    /// Closes connections that were idle for too long. To be called about once a second: an idle connection may
+    /// Closes connections that have been idle for too long. To be called about once a second: an idle connection may
     /// occupy a worker of the app.
     pub(crate) fn close_idle(&self) {
         for backend in &self.backends {

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use crate::sync::lock;
 use crate::upstream::connection::Connection;
 
-/// Idle time up to which a connection may carry a request that must not be sent twice. The app may be closing an
-/// idle connection at the very moment we use it, and then it is unknown whether it has seen the request; right
-/// after an exchange that is not to be expected, even of an app that keeps connections for less than a second.
+/// Idle time up to which a connection may carry a request that must not be sent twice. The app may close an idle
+/// connection at the moment when it is used, and then it is unknown if the app has seen the request. Right after an
+/// exchange this is unlikely, even for an app that keeps connections for less than a second.
 const FRESH: Duration = Duration::from_millis(200);
 
 /// Idle connections, latest last.
@@ -26,7 +26,7 @@ impl Pool {
         }
     }
 
-    /// Takes an open connection; only a fresh one unless the request is `repeatable`.
+    /// Takes an open connection; only a fresh one if the request is not `repeatable`.
     pub(super) fn take(&self, repeatable: bool) -> Option<Connection> {
         let oldest = if repeatable {
             self.keep
@@ -59,7 +59,7 @@ impl Pool {
         }
     }
 
-    /// Closes connections that were idle for too long.
+    /// Closes connections that have been idle for too long.
     pub(super) fn close_old(&self) {
         let Some(earliest) = Instant::now().checked_sub(self.keep) else {
             return;

@@ -1,6 +1,6 @@
-//! The request by which an address of an app is asked whether it is well, or there at all.
+//! The probe: a request that tests if an address of an app is healthy, or responds at all.
 //!
-//! Independent of what follows from the response.
+//! Independent of the conclusions from the response.
 
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
@@ -18,8 +18,8 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// The request for an app: for its `health-path`, or else `OPTIONS *`, which is there for this purpose
-    /// (RFC 9110 §9.3.7).
+    /// Creates the probe of an app: a GET for its `health-path`, or otherwise `OPTIONS *`, which is intended for this
+    /// purpose (RFC 9110 §9.3.7).
     pub(super) fn of(settings: &config::App) -> Self {
         let path = settings.health_path.as_ref();
         let path: Option<Uri> = path.and_then(|path| path.parse().ok());

@@ -1,4 +1,4 @@
-//! The apps of the configuration in force. Does not know how requests reach them.
+//! The apps of the configuration in force. Must not know how requests reach them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::upstream::{LiveApp, Upstream};
 pub(crate) struct Apps(Arc<ArcSwap<Vec<Arc<Upstream>>>>);
 
 impl Apps {
-    /// Puts other apps in force in place of the current ones.
+    /// Replaces the current apps by others.
     pub(crate) fn replace(&self, apps: Vec<Arc<Upstream>>) {
         for app in &apps {
             app.put_in_force();
@@ -31,7 +31,7 @@ impl Apps {
         by_name.collect()
     }
 
-    /// The addresses that an operator drains, each behind the name of its app.
+    /// The addresses that an operator drains, each with the name of its app.
     #[must_use]
     pub(crate) fn drained(&self) -> Vec<(String, String)> {
         let apps = self.now();
@@ -45,7 +45,7 @@ impl Apps {
         apps.iter().flat_map(of_app).collect()
     }
 
-    /// Drains these addresses, as far as they are in the configuration.
+    /// Drains these addresses, if they are in the configuration.
     pub(crate) fn drain(&self, addresses: &[(String, String)]) {
         let apps = self.now();
         for (name, address) in addresses {

@@ -15,12 +15,12 @@ use crate::http::{BoxError, RequestBody};
 /// The body of a request to the app.
 #[derive(Default)]
 pub(crate) enum Payload {
-    /// No body, or it was sent.
+    /// There is no body, or it was sent already.
     #[default]
     Empty,
     /// The complete body in memory.
     Whole(Bytes),
-    /// A body of known length; the part that is missing arrives from the client while the app reads.
+    /// A body of known length; the missing part arrives from the client while the app reads.
     Stream(Box<RequestBody>),
 }
 
@@ -36,7 +36,7 @@ impl Payload {
     }
 }
 
-/// Counter of the body bytes that the app has taken, while it is streamed.
+/// Counter of the body bytes that the app has taken; `None` if the body is not streamed.
 pub(super) fn passed_on(request: &Request<Payload>) -> Option<Arc<AtomicU64>> {
     match request.body() {
         Payload::Stream(body) => Some(body.passed_on()),

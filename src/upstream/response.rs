@@ -1,7 +1,7 @@
 //! The response body that the client reads.
 //!
 //! Most responses are complete before their head is sent. Of the others some are streamed, as event streams must be,
-//! and the rest is buffered ahead of a slow client: see [`response_buffer`](super::response_buffer).
+//! and the rest are buffered for slow clients: see [`response_buffer`](super::response_buffer).
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -24,11 +24,12 @@ use crate::upstream::response_reader::{Beginning, End, Source};
 pub(crate) struct UpstreamBody {
     pieces: VecDeque<Bytes>,
     rest: Rest,
-    /// True if the length is withheld although it is known: the app wants its chunks to stay as they are.
+    /// True if the client must not get the length although it is known: the app requires that its chunks stay as they
+    /// are.
     keeps_chunks: bool,
 }
 
-/// The part behind the pieces that were available at the beginning.
+/// The part of the body after the pieces that were available at the beginning.
 enum Rest {
     Nothing,
     Broken(Option<BoxError>),
@@ -110,8 +111,8 @@ impl Body for UpstreamBody {
     }
 }
 
-/// True if the app forbids proxies to transform a response without a length (RFC 9110 §7.7). For any other that is
-/// complete before its head is sent, the client gets the length.
+/// True if the app forbids proxies to transform a response without a length (RFC 9110 §7.7). Any other response that is
+/// complete before its head is sent gets a length.
 fn keeps_chunks(headers: &HeaderMap) -> bool {
     let values = headers.get_all(CACHE_CONTROL).iter();
     let mut directives = values

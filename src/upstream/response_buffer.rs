@@ -1,9 +1,8 @@
 //! Response buffering: takes a response off the worker faster than its client reads it (nginx: `proxy_buffering`).
 //!
-//! A client that keeps up reads the response directly, which costs a lock. The scan of [`SlowClients`] notices a
-//! client that does not fetch the next piece; from then on a task reads the response as fast as the app sends it,
-//! to memory and then to disk, and the worker is free when it is complete. If there is no more room the task waits
-//! for the client.
+//! A client that keeps up reads the response directly, which costs a lock. The scan of [`SlowClients`] finds clients
+//! that do not fetch the next piece. From then on a task reads the response as fast as the app sends it, to memory and
+//! then to disk, and the worker is free when the response is complete. Without more room the task waits for the client.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ use crate::upstream::slow_clients::Place;
 /// The client's side of a buffered response.
 pub(super) struct ResponseBuffer {
     flow: Arc<Flow>,
-    /// Number of bytes that the client has not got yet, if it is known.
+    /// Number of bytes that the client has not received yet, if it is known.
     left: Option<u64>,
     place: Place,
 }
@@ -40,7 +39,7 @@ impl ResponseBuffer {
         Self { flow, left, place }
     }
 
-    /// Number of bytes that the client has not got yet, if it is known.
+    /// Number of bytes that the client has not received yet, if it is known.
     pub(super) fn left(&self) -> Option<u64> {
         self.left
     }

@@ -1,5 +1,5 @@
-//! The flow of one response past a slow client: the pieces in memory and on disk, and the task that reads the rest.
-//! Does not decide which client is slow.
+//! Buffer of one response between the app and a slow client: the pieces in memory and on disk, and the task that reads
+//! the rest. Does not decide which client is slow.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -29,15 +29,15 @@ struct State {
     /// The oldest buffered pieces, with the accounted size of each.
     pieces: VecDeque<(Bytes, usize)>,
     memory: Share,
-    /// The client that memory and disk space are accounted to.
+    /// The client to whom memory and disk space are accounted.
     owner: Client,
     /// Reader of the bytes on disk, which are newer than the pieces.
     disk: Option<SpoolReader>,
-    /// Result of the response, once the task has all of it.
+    /// Result of the response, once the task has read all of it.
     end: Option<Result<(), BoxError>>,
     /// True if the client holds a piece and has not polled for the next.
     clients_turn: bool,
-    /// True if the client was already in that state at the previous scan.
+    /// True if the client was in that state already at the previous scan.
     seen: bool,
     /// True once the client's side is dropped.
     gone: bool,
@@ -87,7 +87,7 @@ impl State {
         }
     }
 
-    /// Wakes the task when the client has taken something, since there may be room again.
+    /// Wakes the task after the client has taken a piece, since there may be room again.
     fn wake_task(&mut self) {
         self.taken += 1;
         if let Some(task) = self.task.take() {
@@ -130,7 +130,7 @@ impl State {
 }
 
 impl Flow {
-    /// Creates the flow of a response that its client still reads directly, behind these pieces.
+    /// Creates the buffer of a response that its client still reads directly, after these pieces.
     pub(super) fn new(
         pieces: VecDeque<Bytes>,
         source: Source,
@@ -222,7 +222,7 @@ impl Flow {
         }
     }
 
-    /// Waits until the client has taken something; true if it is gone.
+    /// Waits until the client has taken more pieces than `taken`; true if it has left.
     async fn waits_for_more_than(&self, taken: u64) -> bool {
         poll_fn(|cx| {
             if self.is_gone(cx) {
@@ -236,7 +236,7 @@ impl Flow {
         .await
     }
 
-    /// True if the client's side is gone. Otherwise the task is woken when it is, or when it takes a piece.
+    /// True if the client has left. Otherwise the task is woken when it leaves or takes a piece.
     fn is_gone(&self, cx: &mut Context<'_>) -> bool {
         let mut state = self.lock();
         state.task = Some(cx.waker().clone());

@@ -1,5 +1,5 @@
-//! Reader of the app's response. It holds the connection and the worker permit until the response ends, also when
-//! it is abandoned.
+//! Reader of the app's response. It holds the connection and the worker permit until the response ends, even if the
+//! response is abandoned.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -19,11 +19,11 @@ use crate::upstream::Upstream;
 use crate::upstream::connection::{Connection, HangUp};
 use crate::upstream::workers::Slot;
 
-/// Number of bytes read before the head is sent to the client, so that most pages are complete with it.
+/// Number of bytes read before the head is sent to the client, so that most pages are sent complete with it.
 const AHEAD: usize = 64 * 1024;
 
-/// Limits on an abandoned response, in bytes and in time. Then it is closed, which the app notices with its next
-/// write.
+/// Limits on an abandoned response, in bytes and in time. Beyond them its connection is closed, which the app notices
+/// at its next write.
 const UNWANTED_BYTES: usize = 16 * 1024 * 1024;
 const UNWANTED_TIME: Duration = Duration::from_secs(10);
 
@@ -37,7 +37,7 @@ pub(super) struct Source {
     /// The exchange; `None` when it has ended.
     exchange: Option<Exchange>,
     is_endless: bool,
-    /// True if the response is abandoned and only read to free the worker.
+    /// True if the response is abandoned, and read only to free the worker.
     is_unwanted: bool,
 }
 
@@ -57,18 +57,18 @@ pub(super) struct Beginning {
     pub(super) end: End,
 }
 
-/// The state of a response behind its beginning.
+/// The state of a response after its beginning.
 pub(super) enum End {
     /// The response is complete: the worker is free already.
     Complete,
     /// The response continues.
     Open(Box<Source>),
-    /// The app broke off.
+    /// The app broke off the response.
     Broken(BoxError),
 }
 
 impl Source {
-    /// Creates the reader of the body that belongs to `headers`, which have just come.
+    /// Creates the reader of the body that belongs to `headers`, which have just arrived.
     pub(super) fn new(
         headers: &HeaderMap,
         connection: Connection,
@@ -90,7 +90,7 @@ impl Source {
         }
     }
 
-    /// True if the response is streamed piece by piece, for as long as the client reads.
+    /// True if the response is streamed piece by piece while the client reads.
     pub(super) fn is_endless(&self) -> bool {
         self.is_endless
     }
@@ -122,7 +122,7 @@ impl Source {
         Beginning { pieces, end }
     }
 
-    /// Returns the next piece; `None` at the end, where connection and permit are released.
+    /// Returns the next piece; `None` at the end, when connection and permit are released.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
         let piece = ready!(self.next(cx));
         if let (Some(Ok(_)), Some(exchange)) = (&piece, &mut self.exchange) {
@@ -166,7 +166,7 @@ impl Source {
         exchange.map_or_else(HangUp::default, |exchange| exchange.connection.hang_up())
     }
 
-    /// Shuts the sending side down at once.
+    /// Shuts down the sending side at once.
     pub(super) fn finish_sending(&mut self) {
         if let Some(exchange) = &mut self.exchange {
             exchange.connection.hang_up().finish();
@@ -186,7 +186,7 @@ impl Source {
         self.exchange.take().map(|exchange| exchange.slot)
     }
 
-    /// Number of bytes still to come, if it is known.
+    /// Number of bytes that have not arrived yet, if it is known.
     pub(super) fn left(&self) -> Option<u64> {
         let exchange = self.exchange.as_ref();
         exchange.map_or(Some(0), |exchange| exchange.connection.left())
@@ -223,8 +223,8 @@ impl Source {
     }
 }
 
-/// True if the app declares an endless response: it ends only with its connection, and each of its pieces is
-/// awaited by the client.
+/// True if the app declares an endless response: it ends only with its connection, and the client waits for each of its
+/// pieces.
 fn is_endless(headers: &HeaderMap) -> bool {
     let begins = |name: &HeaderName, text: &[u8]| {
         let value = headers.get(name).map(HeaderValue::as_bytes);
@@ -251,7 +251,7 @@ impl Drop for Source {
     }
 }
 
-/// Reads the rest of an abandoned response in a task of its own, so that the worker becomes free.
+/// Reads the rest of an abandoned response in its own task, so that the worker becomes free.
 fn let_end(source: Source, tasks: &Shutdown) {
     let stop = tasks.clone();
     tasks.spawn(async move {
@@ -274,7 +274,7 @@ fn hang_up(mut source: Source, tasks: &Shutdown) {
     });
 }
 
-/// Waits until the app has noticed, for as long as it may be silent in a response (`response-idle`).
+/// Waits until the app has noticed, for at most the time that it may be silent within a response (`response-idle`).
 async fn until_noticed(mut source: Source) {
     let begun = Instant::now();
     let mut left = UNWANTED_BYTES;

@@ -1,8 +1,8 @@
 //! Waits for an app that is restarting, so that its visitors do not notice.
 //!
-//! Nothing has been sent when a connection is refused, so a request of any kind can wait for the next attempt. It
-//! holds a worker permit meanwhile, and further requests wait in the queue, so no limits beside the queue's are
-//! needed. For an app that stays away longer than a restart takes, requests fail at once.
+//! When a connection is refused, nothing has been sent, so a request of any kind can wait for the next attempt. It
+//! holds a worker permit meanwhile, and further requests wait in the queue, so no limits other than the queue's are
+//! needed. If the app stays away longer than a restart takes, requests fail at once.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard};
@@ -19,17 +19,17 @@ use crate::tls::DialError;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Start of the current outage of an app.
+/// The restart wait of an app, with the start of its current outage.
 #[derive(Debug)]
 pub(super) struct RestartWait {
     app: String,
-    /// Longest time of a restart.
+    /// Longest time that a restart may take.
     patience: Duration,
     outage: Mutex<Option<Outage>>,
 }
 
-/// The wait of one request. It also counts for itself: the outage that all share is forgotten when the attempts are
-/// further apart than the patience, as they are if that is shorter than a pause.
+/// The wait of one request. It measures its own time too: the shared record of the outage is forgotten when two
+/// attempts are further apart than the patience, as happens if that is shorter than a pause.
 #[derive(Debug)]
 pub(super) struct Wait {
     begun: Option<Instant>,
@@ -64,7 +64,7 @@ impl RestartWait {
     /// Waits for the next attempt after a failed one.
     ///
     /// # Errors
-    /// The same error, if there is a listener or the outage lasts too long.
+    /// The same error, if something listens at the address, or the outage has lasted too long.
     pub(super) async fn pause(&self, wait: &mut Wait, error: DialError) -> Result<(), DialError> {
         if !nobody_is_there(&error) {
             return Err(error);
@@ -112,7 +112,7 @@ impl RestartWait {
     }
 }
 
-/// True if the error is the one of an app that is just being started.
+/// True if the error is one of an app that is just starting: nothing listens at its address.
 pub(super) fn nobody_is_there(error: &DialError) -> bool {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound};
     match error {

@@ -1,9 +1,9 @@
-//! One request to the app: takes a worker permit and a connection, performs the exchange, and decides about a
+//! Sends one request to the app: takes a worker permit and a connection, performs the exchange, and decides about a
 //! repetition.
 //!
-//! A request that surely was not sent goes to another address of the app when its own cannot be connected to. One that
-//! may have been executed is sent once more at most, and only if it may be repeated (RFC 9110 §9.2.2): to the same
-//! address, or to another one if it is safe and `retry-elsewhere` says so.
+//! A request that certainly was not sent is sent to another address of the app when its own cannot be connected to. A
+//! request that may have been executed is sent once more at most, and only if it may be repeated (RFC 9110 §9.2.2): to
+//! the same address, or to another one if it is safe and `retry-elsewhere` permits that.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -36,11 +36,11 @@ use crate::upstream::{
     Payload, Requester, Upstream, UpstreamBody, UpstreamError, broken, request_body,
 };
 
-/// Time limit to connect to one of several addresses while another is open. A listener takes connections at once, or
-/// its machine is not there; the address is then tried again at leisure, without a visitor.
+/// Time limit to connect to one of several addresses while another is open. A listener accepts connections at once, or
+/// its machine is down; a background task then tries the address again, so that no visitor waits for it.
 const QUICK: Duration = Duration::from_secs(1);
 
-/// The visitor of a request, as far as the app's addresses are concerned.
+/// The properties of a visitor that the choice of an address needs.
 #[derive(Clone, Copy, Debug)]
 struct Visit {
     client: Client,
@@ -51,12 +51,12 @@ struct Visit {
 impl Upstream {
     /// Sends a request for `requester` and waits for the head of the response.
     ///
-    /// If a connection of the pool breaks before anything came back, the request is sent once more on a new
-    /// one, provided that it did not leave, or that it may be repeated (RFC 9110 §9.2.2). The same if a new
-    /// connection breaks because the app ends, which shows by nobody being there afterwards.
+    /// If a pooled connection breaks before any byte of a response, the request is sent once more on a new connection,
+    /// provided that it was not sent or may be repeated (RFC 9110 §9.2.2). The same applies if a new connection breaks
+    /// because the app ends, which is assumed if nothing listens at its address afterwards.
     ///
     /// # Errors
-    /// [`UpstreamError`] says how far it came.
+    /// [`UpstreamError`] says at which step it failed.
     pub(crate) async fn send(
         self: &Arc<Self>,
         request: Request<Payload>,
@@ -65,7 +65,7 @@ impl Upstream {
         self.send_with(request, requester, None).await
     }
 
-    /// Sends as [`send`](Self::send) does, with a receiver of interim responses.
+    /// Like [`send`](Self::send), with a receiver of interim responses.
     ///
     /// # Errors
     /// As for [`send`](Self::send).
@@ -188,8 +188,8 @@ impl Upstream {
         }
     }
 
-    /// Waits for an unhealthy app to become healthy, if health checks are configured. A request has a permit of an
-    /// unhealthy address only if no other is open.
+    /// Waits for an unhealthy app to become healthy, if health checks are configured. A request gets a permit of an
+    /// unhealthy address only if no other address is open.
     async fn be_well(
         self: &Arc<Self>,
         slot: &mut Slot,
@@ -261,7 +261,7 @@ impl Upstream {
         }
     }
 
-    /// Waits before the next attempt to connect. Fails if the app is not about to return.
+    /// Waits before the next attempt to connect. Fails if the app is not expected to return.
     async fn away_for(
         &self,
         backend: &Backend,
@@ -275,7 +275,7 @@ impl Upstream {
         })
     }
 
-    /// Connects to the address of the permit; if that fails and there are others, to each of these that is open.
+    /// Connects to the address of the permit; if that fails, to each other address that is open.
     async fn connect_once(
         &self,
         slot: &mut Slot,
@@ -312,7 +312,7 @@ impl Upstream {
     }
 
     /// True if an app that broke a connection has ended, and another process can take its requests: at another address,
-    /// or at the same one soon.
+    /// or soon at the same one.
     async fn has_ended(&self, backend: &Backend, goes_elsewhere: bool) -> bool {
         if self.settings.restart_wait.is_zero() && !goes_elsewhere {
             return false;
@@ -321,7 +321,7 @@ impl Upstream {
         tried.is_err_and(|error| nobody_is_there(&error))
     }
 
-    /// Performs one exchange on one connection. From here on the app may be at work.
+    /// Performs one exchange on one connection. From here on the app may execute the request.
     fn exchange(
         self: &Arc<Self>,
         mut connection: Connection,
@@ -363,8 +363,8 @@ impl Upstream {
         Running::new(exchange, hang_up, &self.tasks)
     }
 
-    /// Sends an upgrade request on a connection of its own, which leaves HTTP if the app accepts. `tasks` runs the
-    /// connection until then. The tunnel counts at the address for as long as its guard is held.
+    /// Sends an upgrade request on its own connection, which leaves HTTP if the app accepts. `tasks` runs the
+    /// connection until then. The tunnel counts at the address until its guard is dropped.
     ///
     /// # Errors
     /// As for [`send`](Self::send).
@@ -448,8 +448,8 @@ impl Upstream {
         }
     }
 
-    /// Waits for the response to a request that has begun at this time. The counter grows as the app takes the body;
-    /// the time limit starts when it stops growing.
+    /// Waits for the response to a request that began at this time. The counter increases as the app takes the body;
+    /// the time limit starts when it stops increasing.
     async fn first_byte<F: Future>(
         self: &Arc<Self>,
         exchange: F,
@@ -509,8 +509,8 @@ impl Upstream {
     }
 }
 
-/// True if a request may be sent again when no response came. Of methods that RFC 9110 does not define only the
-/// safe ones are: to repeat a MOVE that was carried out would turn it into an error.
+/// True if a request may be sent again after no response arrived. Of the methods that RFC 9110 does not define only
+/// safe ones count: to repeat a MOVE that was carried out would turn its success into an error.
 fn is_idempotent(method: &Method) -> bool {
     matches!(
         *method,

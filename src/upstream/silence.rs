@@ -1,9 +1,10 @@
-//! Addresses that have fallen silent: a process that was stopped, or hangs, still takes connections, since its system
-//! does that for it, and answers nothing.
+//! Detects silent addresses: a process that was stopped, or hangs, still accepts connections, because its system does
+//! that for it, but does not respond.
 //!
-//! When nothing has come from one of several addresses for a while (`health-silence`) although a request waits there,
-//! it is asked for a sign of life. Without one it gets no further requests until it answers again, and a safe request
-//! that waits there may be sent to another address (`retry-elsewhere`). Must not know how a request is sent.
+//! When no response has arrived from one of several addresses for a while (`health-silence`) although a request waits
+//! there, a probe is sent to it. If the probe gets no response, the address gets no further requests until it responds
+//! again, and a safe request that waits there may be sent to another address (`retry-elsewhere`). Must not know how a
+//! request is sent.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,20 +18,20 @@ use crate::upstream::availability::Closed;
 use crate::upstream::backend::Backend;
 use crate::upstream::{Payload, Upstream, request_body};
 
-/// Limit on the wait for a sign of life. A server with a free worker answers at once, a busy machine a little later.
+/// Time limit of the probe. A server with a free worker responds at once, a busy machine a little later.
 const SIGN: Duration = Duration::from_secs(1);
 
-/// The wait of one request for an address of which there are several.
+/// The wait of one request for one of several addresses.
 pub(super) struct Watch<'a> {
     backend: &'a Arc<Backend>,
     begun: Instant,
-    /// Time of the next look.
+    /// Time of the next check.
     at: Instant,
     silence: Duration,
 }
 
 impl Upstream {
-    /// Watches the address that a request waits for; `None` if there is no other, or silence is nothing to look for.
+    /// Watches the address that a request waits for; `None` if it is the only one, or `health-silence` is 0.
     pub(super) fn watch<'a>(&self, backend: &'a Arc<Backend>, begun: Instant) -> Option<Watch<'a>> {
         let limit = self.settings.health_silence;
         (self.backends.len() > 1 && !limit.is_zero()).then(|| Watch {
@@ -41,8 +42,8 @@ impl Upstream {
         })
     }
 
-    /// Asks an address for a sign of life, if nothing has come from it since a request began to wait, and for long
-    /// enough. One whose workers are all busy has no free one to answer with, so it has longer.
+    /// Probes an address, if it has been silent for long enough since a request began to wait. An address whose workers
+    /// are all busy cannot respond, so it gets more time.
     fn suspect(self: &Arc<Self>, watch: &Watch<'_>) {
         let backend = watch.backend;
         let shared = &backend.shared;
@@ -77,8 +78,8 @@ impl Upstream {
         self.settings.retry_elsewhere && is_safe(method)
     }
 
-    /// Awaits an exchange at an address for as long as that is not silent, or is the only one. `None` if there is
-    /// another.
+    /// Awaits an exchange at an address while that is not silent, or is the only one. `None` if the address is silent
+    /// and there is another one.
     pub(super) async fn unless_silent<F: Future + Unpin>(
         &self,
         exchange: &mut F,
@@ -106,25 +107,26 @@ impl Upstream {
 }
 
 impl Watch<'_> {
-    /// Time at which the wait has lasted long enough to look after the address.
+    /// Time at which the wait has lasted long enough to check the address.
     pub(super) fn at(&self) -> Instant {
         self.at
     }
 
-    /// Records that the address has taken a piece of the request.
+    /// Records that the address has taken a part of the request.
     pub(super) fn progressed(&mut self, now: Instant) {
         self.begun = now;
         self.at = now + self.silence;
     }
 
-    /// Looks after the address. Others may have had answers from it until now, so that is done again later.
+    /// Checks the address, and sets the time of the next check: other requests may have got responses from it until
+    /// now.
     pub(super) fn passed(&mut self, upstream: &Arc<Upstream>) {
         upstream.suspect(self);
         self.at = Instant::now() + self.silence;
     }
 }
 
-/// A copy of a request, if its body can be sent twice.
+/// Copies a request, if its body can be sent twice.
 pub(super) fn spare(request: &Request<Payload>) -> Option<Box<Request<Payload>>> {
     let mut copy = Request::new(request_body::copy(request.body())?);
     *copy.method_mut() = request.method().clone();
@@ -142,7 +144,7 @@ async fn question(backend: &Arc<Backend>, quiet: Duration) {
     }
 }
 
-/// True if a request changes nothing, so that it does no harm on two addresses of an app.
+/// True if a request changes nothing, so that it may be sent to two addresses of an app.
 fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
         || matches!(method.as_str(), "PROPFIND" | "REPORT" | "SEARCH" | "QUERY")

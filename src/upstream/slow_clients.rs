@@ -1,8 +1,8 @@
 //! Finds slow clients: scans the unfinished responses of an app every 20 ms.
 //!
 //! When a client stops reading, hyper only stops polling for the next piece, and nothing else happens. So the
-//! unfinished responses of an app, of which there are never more than it has workers, are scanned often. The first
-//! of them starts the scanner task, which sleeps while there is none.
+//! unfinished responses of an app, of which there are at most as many as it has workers, are scanned often. The first
+//! unfinished response starts the scanner task, which sleeps while there is none.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,9 +16,9 @@ use crate::sync::lock;
 use crate::upstream::Upstream;
 use crate::upstream::response_flow::Flow;
 
-/// Scan interval. A client that has not come back for one to two intervals is slow, or busy otherwise.
+/// Scan interval. A client that has not polled for one to two intervals is slow, or busy otherwise.
 const LOOK: Duration = Duration::from_millis(20);
-/// Number of scans without a response after which the task sleeps.
+/// Number of scans without an unfinished response after which the task sleeps.
 const IDLE_LOOKS: u32 = 50;
 
 /// The unfinished responses of an app.

@@ -40,7 +40,7 @@ pub(crate) struct AddressStatus {
     pub busy: usize,
     /// Number of open WebSockets of the app.
     pub tunnels: usize,
-    /// Number of times it was taken out because it could not be connected to, or was silent.
+    /// Number of times it was taken out of use because connecting failed or it did not respond.
     pub failures: usize,
 }
 
@@ -51,14 +51,14 @@ impl Upstream {
         &self.metrics
     }
 
-    /// Current load.
+    /// The current load.
     #[must_use]
     pub(crate) fn load(&self) -> Load {
         self.queue.load()
     }
 
-    /// Checks reachability of each address: by the requests of the last seconds, or else by connecting once. True if
-    /// one of them can be reached; waits for all of them, at the same time.
+    /// Checks the reachability of all addresses at the same time: by the results of the last seconds, or otherwise by
+    /// connecting once. True if any address can be reached.
     pub(crate) async fn is_reachable(&self) -> bool {
         let looks = self.backends.iter().cloned();
         let mut looks: Vec<_> = looks
@@ -103,8 +103,8 @@ impl Upstream {
         self.backends.iter().map(status).collect()
     }
 
-    /// Returns how the last exchange ended, since when that is so, and the last error. Of several addresses it is the
-    /// best state that one of them is in, and what happened last.
+    /// Returns the outcome of the last exchange, the time since which it has been the same, and the last error. For
+    /// several addresses that is the best state among them, and the latest error of any.
     #[must_use]
     pub(crate) fn condition(&self) -> Condition {
         let all = self.backends.iter();
@@ -134,7 +134,7 @@ impl Upstream {
     }
 }
 
-/// The failure that an error counts as.
+/// The kind of failure as which an error is counted.
 fn failure(error: &UpstreamError) -> Failure {
     match error {
         UpstreamError::QueueFull(_) => Failure::QueueFull,

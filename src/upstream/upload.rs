@@ -1,4 +1,4 @@
-//! The bytes of a request on their way to the app: the head, and the body as it comes. Independent of sockets.
+//! The bytes of a request to the app: the head, and the body as it arrives. Independent of sockets.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,27 +11,27 @@ use crate::http::{BoxError, Spelling};
 use crate::upstream::Payload;
 use crate::upstream::h1::write_head;
 
-/// Size up to which the space of a head is kept for the next.
+/// Size up to which the buffer of a head is kept for the next request.
 const KEPT: usize = 4 * 1024;
 
 /// A request that is being written.
 #[derive(Debug, Default)]
 pub(super) struct Upload {
-    /// The head; its space is used again.
+    /// The head; its buffer is reused.
     head: Vec<u8>,
-    /// Number of bytes of the head that are written.
+    /// Number of bytes of the head that were written.
     written: usize,
-    /// The part of the body that is next.
+    /// The part of the body that is written next.
     piece: Bytes,
     rest: Payload,
-    /// Number of body bytes that the head promises and `rest` still has to give.
+    /// Number of body bytes that the head announces and `rest` has not yielded yet.
     left: u64,
-    /// True if a byte was accepted by the socket.
+    /// True if the socket has accepted a byte.
     has_left: bool,
 }
 
 impl Upload {
-    /// Begins with a request, and takes its body.
+    /// Begins to write a request, and takes its body.
     pub(super) fn begin(&mut self, request: &mut Request<Payload>) {
         let standard = Spelling::default();
         let spelling = request.extensions().get().unwrap_or(&standard);
@@ -52,7 +52,7 @@ impl Upload {
         };
     }
 
-    /// Gives the rest up.
+    /// Drops the rest of the request.
     pub(super) fn end(&mut self) {
         self.written = self.head.len();
         self.piece = Bytes::new();
@@ -60,7 +60,7 @@ impl Upload {
         self.left = 0;
     }
 
-    /// The body, if no byte of the request has left.
+    /// The body, if no byte of the request has been sent.
     pub(super) fn unsent(&mut self) -> Option<Payload> {
         if self.has_left {
             return None;
@@ -79,7 +79,7 @@ impl Upload {
         self.here().0.is_empty() && self.piece.is_empty() && self.left == 0
     }
 
-    /// The bytes that are to be written next, of the head and of the body.
+    /// The next bytes to write, of the head and of the body.
     pub(super) fn here(&self) -> (&[u8], &[u8]) {
         let head = self.head.get(self.written..).unwrap_or_default();
         (head, &self.piece)
@@ -93,7 +93,7 @@ impl Upload {
         self.piece.advance((count - of_head).min(self.piece.len()));
     }
 
-    /// Gets the next part of the body, when all before it is written. Ready without one at the end.
+    /// Gets the next part of the body when all earlier bytes are written. Ready without a part at the end.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         while self.left > 0 && self.piece.is_empty() {
             let Some(frame) = ready!(Pin::new(&mut self.rest).poll_frame(cx)?) else {

@@ -1,8 +1,8 @@
 //! Worker permits of the app, counted exactly for each of its addresses, and the bounded wait for one.
 //!
-//! A [`Slot`] is the permit of one worker. It is held by the value that the worker works for, and a permit that
-//! becomes free goes to the next in the [queue](super::fair_queue) before any other request can take it. There is one
-//! queue for all addresses; the [balancer](super::balancer) chooses between them.
+//! A [`Slot`] is the permit of one worker. It is held by the value for which the worker works. A permit that becomes
+//! free is passed to the next request in the [queue](super::fair_queue) before any other request can take it. All
+//! addresses share one queue; the [balancer](super::balancer) chooses between them.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -30,9 +30,9 @@ pub(crate) struct Requester<'a> {
     pub address: Option<IpAddr>,
     /// True if the client's connection has TLS.
     pub is_https: bool,
-    /// True if the app is known to know the sender of these headers. Called only if no worker is free.
+    /// True if the app is known to have confirmed the sender of these headers. Called only if no worker is free.
     pub is_known: &'a (dyn Fn(&HeaderMap) -> bool + Sync),
-    /// Records the time in the queue, if it is wanted.
+    /// Receives the time in the queue, if it is recorded.
     pub times: Option<&'a Timings>,
 }
 
@@ -73,8 +73,8 @@ struct State {
     balancer: Balancer,
     longest_wait: Duration,
     most: usize,
-    /// Requests that had a worker of an address that could not be reached, and wait for one of another. They have had
-    /// their turn, and are never more than there are workers.
+    /// Requests that got a worker of an unreachable address, and wait for a worker of another one. They were served in
+    /// their turn already, and are at most as many as there are workers.
     returned: VecDeque<Waiter>,
     line: FairQueue<Waiter>,
 }
@@ -85,19 +85,19 @@ struct Waiter {
     turn: oneshot::Sender<Turn>,
 }
 
-/// Result of a wait: a permit, or `None` if another address needed the place in the queue.
+/// Result of a wait: a permit, or `None` if a request of another address took the place in the queue.
 type Turn = Option<Slot>;
 
 /// One worker of the app, held until it is dropped.
 #[derive(Debug)]
 pub(super) struct Slot {
-    /// Empty only during the drop.
+    /// The queue; `None` only during the drop.
     queue: Option<Queue>,
     at: usize,
     backend: Arc<Backend>,
 }
 
-/// A guard that leaves the queue, also when the client leaves and the future is dropped.
+/// A guard that leaves the queue, even if the client leaves and the future is dropped.
 struct Waiting<'a> {
     queue: &'a Queue,
     place: Place,
@@ -108,17 +108,17 @@ enum Joined {
     Waits(Place, Duration),
 }
 
-/// The address to which a request has moved whose own could not be reached.
+/// The address to which a request has moved whose own address could not be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moved {
-    /// An open one.
+    /// An open address.
     Open,
-    /// No address is open; the request has moved to the next one that may be tried, if there is one.
+    /// No address is open; the request has moved to the next address that may be tried, if there is one.
     NoneOpen,
 }
 
 impl Default for Queue {
-    /// Creates a queue without workers and places.
+    /// Creates a queue without workers and without places.
     fn default() -> Self {
         Self(Arc::new(Shared {
             state: Mutex::new(State {
@@ -134,8 +134,8 @@ impl Default for Queue {
 }
 
 impl Queue {
-    /// Changes the addresses and their number of workers. Permits in use stay counted, so that there are never more
-    /// than the limit, except that running requests are not ended when the limit is lowered.
+    /// Replaces the addresses and sets their number of workers. Permits in use stay counted, so that there are never
+    /// more than the limit, except that running requests are not ended when the limit is lowered.
     pub(super) fn set_backends(&self, backends: &[Arc<Backend>], workers: usize) {
         self.lock().balancer.set(backends, workers);
         for backend in backends {
@@ -175,12 +175,12 @@ impl Queue {
         self.lock().take(self, affinity)
     }
 
-    /// Numbers of workers and of busy ones at this address.
+    /// Number of workers and of busy workers at this address.
     pub(super) fn load_of(&self, backend: &Arc<Backend>) -> (usize, usize) {
         self.lock().balancer.load(Some(backend))
     }
 
-    /// True if there is an open address beside the one at this position.
+    /// True if another address than the one at this position is open.
     pub(super) fn another_is_open(&self, at: usize) -> bool {
         self.lock().balancer.another_is_open(at)
     }
@@ -190,7 +190,7 @@ impl Queue {
         self.0.changed.notified()
     }
 
-    /// Takes a permit, at once or in turn. `headers` identify the client, if that matters.
+    /// Takes a permit, at once or in turn. `headers` identify the client if it has to wait.
     pub(super) async fn slot(
         &self,
         requester: Requester<'_>,
@@ -234,8 +234,8 @@ impl Queue {
         taken.map(|taken| self.held(taken))
     }
 
-    /// Moves a request to an open address, for which it may have to wait; or, if there is none, to the next one that
-    /// may be tried. Its permit is free as soon as it needs it no more.
+    /// Moves a request to an open address, for which it may have to wait; without one, to the next address that may be
+    /// tried. Its former permit is released as soon as it is not needed.
     pub(super) async fn move_on(
         &self,
         slot: &mut Slot,
@@ -257,7 +257,7 @@ impl Queue {
         Ok(Moved::Open)
     }
 
-    /// Takes a permit of an open address for a request that has had its turn already.
+    /// Takes a permit of an open address for a request that was served in its turn already.
     pub(super) async fn another(&self, affinity: Affinity) -> Result<Slot, UpstreamError> {
         let (receiver, longest_wait) = {
             let mut state = self.lock();
@@ -295,7 +295,7 @@ impl Queue {
         Ok(Joined::Waits(place, longest_wait))
     }
 
-    /// Hands free permits to those who wait, after a change.
+    /// Passes free permits to waiting requests, after a change.
     fn hand_out(&self) {
         loop {
             let Some((waiter, taken)) = self.lock().hand_out() else {
@@ -321,13 +321,13 @@ impl Queue {
 }
 
 impl State {
-    /// Takes a free permit. If there is one, no request waits that could use it.
+    /// Takes a free permit. If there is one, no waiting request could use it.
     fn take(&mut self, queue: &Queue, affinity: Affinity) -> Option<Slot> {
         let taken = self.balancer.take(affinity)?;
         Some(queue.held(taken))
     }
 
-    /// The request that gets the permit that has become free. If there is none, the worker is not busy any more.
+    /// The request that gets the permit that has become free. If there is none, the worker is counted as free.
     fn next(&mut self, at: usize) -> Option<(Waiter, Arc<Backend>)> {
         let next = if self.balancer.may_work_on(at) {
             self.next_for(at)
@@ -352,7 +352,7 @@ impl State {
         self.line.next(fits)
     }
 
-    /// A request that waits although there is a free permit for it, and that permit.
+    /// A waiting request for which there is a free permit, and that permit.
     fn hand_out(&mut self) -> Option<(Waiter, (usize, Arc<Backend>))> {
         if self.line.len() == 0 && self.returned.is_empty() {
             return None;
@@ -378,7 +378,7 @@ impl Slot {
 }
 
 impl Drop for Slot {
-    /// Hands the permit to the next in the queue, or counts it as free.
+    /// Passes the permit to the next request in the queue, or counts it as free.
     fn drop(&mut self) {
         while let Some(queue) = self.queue.take() {
             let Some((waiter, backend)) = queue.lock().next(self.at) else {

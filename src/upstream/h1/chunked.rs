@@ -4,22 +4,22 @@ use bytes::{Buf as _, BytesMut};
 
 use crate::upstream::h1::{Fault, Piece};
 
-/// Limit on a line that begins a chunk, with its extensions.
+/// Length limit of the line that begins a chunk, with its extensions.
 const LINE: usize = 1024;
-/// Limit on all trailers.
+/// Size limit of all trailers.
 const TRAILERS: usize = 16 * 1024;
 
 /// Position in a chunked body.
 #[derive(Debug, Default)]
 pub(in crate::upstream) enum Chunked {
-    /// A line with the size of a chunk.
+    /// At the line with the size of a chunk.
     #[default]
     Size,
-    /// This many bytes of a chunk.
+    /// In the data of a chunk, with this many bytes left.
     Data(u64),
-    /// The line end behind a chunk.
+    /// At the line end behind a chunk.
     Behind,
-    /// Trailers, of which so many bytes have come.
+    /// In the trailers, of which this many bytes have arrived.
     Trailers(usize),
     End,
 }
@@ -29,7 +29,7 @@ impl Chunked {
         matches!(self, Self::End)
     }
 
-    /// Takes the next part from `input`. Several small chunks are several pieces.
+    /// Takes the next part from `input`. Small chunks are separate pieces.
     pub(super) fn take(&mut self, input: &mut BytesMut) -> Result<Piece, Fault> {
         loop {
             match self {
@@ -77,7 +77,7 @@ impl Chunked {
     }
 }
 
-/// Takes a line, without its end, of at most `most` bytes.
+/// Takes a line of at most `most` bytes, without its end.
 fn line(input: &mut BytesMut, most: usize) -> Result<Option<BytesMut>, Fault> {
     let Some(end) = input.iter().position(|byte| *byte == b'\n') else {
         return if input.len() > most {
@@ -95,7 +95,7 @@ fn line(input: &mut BytesMut, most: usize) -> Result<Option<BytesMut>, Fault> {
     Ok(Some(line))
 }
 
-/// Takes the line end behind the data of a chunk; false if it has not come yet.
+/// Takes the line end behind the data of a chunk; false if it has not arrived yet.
 fn ends_line(input: &mut BytesMut) -> Result<bool, Fault> {
     match input.get(..2) {
         Some(b"\r\n") => {
@@ -107,7 +107,7 @@ fn ends_line(input: &mut BytesMut) -> Result<bool, Fault> {
     }
 }
 
-/// The size of a chunk. Blanks in front of an extension are permitted (RFC 9112 §7.1.1).
+/// Parses the size of a chunk. Blanks in front of an extension are permitted (RFC 9112 §7.1.1).
 fn size(line: &[u8]) -> Result<u64, Fault> {
     let end = line.iter().position(|byte| *byte == b';');
     let digits = line.get(..end.unwrap_or(line.len())).unwrap_or_default();

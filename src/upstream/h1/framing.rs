@@ -1,4 +1,4 @@
-//! The framing of a response body (RFC 9112 §6): its length, and so the end of the response.
+//! The framing of a response body (RFC 9112 §6), which determines the end of the response.
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -7,12 +7,12 @@ use http::{HeaderMap, Method, Version};
 use crate::upstream::h1::chunked::Chunked;
 use crate::upstream::h1::{Fault, ResponseHead};
 
-/// The part of a response body that is still to come.
+/// The part of a response body that has not arrived yet.
 #[derive(Debug)]
 pub(in crate::upstream) enum Framing {
     /// This many bytes.
     Length(u64),
-    /// Chunks, whose last one is empty.
+    /// Chunks, the last of which is empty.
     Chunked(Chunked),
     /// All bytes until the app closes the connection.
     UntilClose,
@@ -21,7 +21,7 @@ pub(in crate::upstream) enum Framing {
 /// The next part of a body.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::upstream) enum Piece {
-    /// The data that is there.
+    /// Data that has arrived.
     Data(Bytes),
     /// The decoder needs more input.
     Missing,
@@ -30,7 +30,7 @@ pub(in crate::upstream) enum Piece {
 }
 
 impl Framing {
-    /// The framing that a head says, of the response to a request with this method.
+    /// Determines the framing from the head of a response to a request with this method.
     pub(in crate::upstream) fn of(head: &ResponseHead, method: &Method) -> Result<Self, Fault> {
         let status = head.status();
         if *method == Method::HEAD
@@ -74,7 +74,7 @@ impl Framing {
         }
     }
 
-    /// Result of the end of the connection: the end of the body, or a body that is too short.
+    /// Handles the end of the connection: it is the end of the body, or the body is too short.
     pub(in crate::upstream) fn closed(&mut self) -> Result<(), Fault> {
         match self {
             Self::UntilClose | Self::Length(0) => {
@@ -94,7 +94,7 @@ impl Framing {
         }
     }
 
-    /// Number of bytes to come, if it is known.
+    /// Number of bytes that have not arrived yet, if it is known.
     pub(in crate::upstream) fn left(&self) -> Option<u64> {
         match self {
             Self::Length(left) => Some(*left),
@@ -104,7 +104,7 @@ impl Framing {
     }
 }
 
-/// True if the connection may be used again behind a response with this head (RFC 9112 §9.3).
+/// True if the connection may be used again after a response with this head (RFC 9112 §9.3).
 pub(in crate::upstream) fn persists(head: &ResponseHead, framing: &Framing) -> bool {
     if matches!(framing, Framing::UntilClose) || head.status().as_u16() == 101 {
         return false;
@@ -130,7 +130,7 @@ fn data(input: &mut BytesMut, length: usize) -> Piece {
     Piece::Data(input.split_to(length).freeze())
 }
 
-/// The value of `Content-Length`; several have to be the same (RFC 9112 §6.3).
+/// Parses `Content-Length`; if there are several values, they must be equal (RFC 9112 §6.3).
 fn length(headers: &HeaderMap) -> Result<Option<u64>, Fault> {
     let mut found = None;
     for value in headers.get_all(CONTENT_LENGTH) {

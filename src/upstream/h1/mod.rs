@@ -1,5 +1,5 @@
-//! The messages of HTTP/1.1 to and from an app (RFC 9112), as bytes: request heads written, response heads and
-//! bodies read. Independent of sockets; [`connection`](super::connection) moves the bytes.
+//! The messages of HTTP/1.1 to and from an app (RFC 9112), as bytes: writes request heads, and reads response heads and
+//! bodies. Independent of sockets; [`connection`](super::connection) moves the bytes.
 
 mod chunked;
 mod framing;
@@ -19,19 +19,19 @@ pub(super) enum Fault {
     /// The head is larger than [`response_head::LARGEST`].
     #[error("the head of its response is too large")]
     TooLarge,
-    /// A field that the head has cannot be one.
+    /// A header field is invalid.
     #[error("its response has an invalid header field")]
     Field,
-    /// The lengths differ, or are none.
+    /// A length is invalid, or several lengths differ.
     #[error("its response has an invalid Content-Length")]
     Length,
-    /// HTTP/1.0 has no transfer codings (RFC 9112 §6.1).
+    /// The response has a transfer coding in HTTP/1.0, which has none (RFC 9112 §6.1).
     #[error("its HTTP/1.0 response has a Transfer-Encoding")]
     Coding,
     /// The chunks of the body are invalid.
     #[error("its response has an invalid chunk")]
     Chunk,
-    /// The body ends before its end.
+    /// The connection ended before the body was complete.
     #[error("the connection ended before its response did")]
     Short,
 }

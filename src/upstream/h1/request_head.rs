@@ -6,8 +6,8 @@ use http::{Request, Uri};
 use crate::http::Spelling;
 use crate::upstream::Payload;
 
-/// Appends the head of a request to `out`. A body of known length that the fields do not mention gets its
-/// `Content-Length`.
+/// Appends the head of a request to `out`, with a `Content-Length` if the body has a known length and the fields have
+/// none.
 pub(in crate::upstream) fn write_head(
     request: &Request<Payload>,
     spelling: &Spelling,

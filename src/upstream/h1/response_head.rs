@@ -1,4 +1,4 @@
-//! Reads the head of a response (RFC 9112 §4, §5). The values stay in the bytes that were received.
+//! Reads the head of a response (RFC 9112 §4, §5). The values of its fields share the received bytes.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -10,15 +10,16 @@ use hyper::ext::ReasonPhrase;
 use crate::http::{Spelling, SpellingReader};
 use crate::upstream::h1::Fault;
 
-/// Limit on header lines: more than any app sends, and few enough to bound a broken one.
+/// Limit on header lines: more than any app sends, and few enough to limit a faulty one.
 const LINES: usize = 256;
 /// Limit on the size of a head.
 pub(super) const LARGEST: usize = 128 * 1024;
 
-/// A response head, with the spelling of its names and a reason phrase of its own in the extensions.
+/// A response head; its extensions contain the spelling of the header names, and the reason phrase if it is not the
+/// standard one.
 pub(in crate::upstream) type ResponseHead = Response<()>;
 
-/// A head without the names and values of its fields, which are ranges of the bytes.
+/// A parsed head, in which the names and values of the fields are ranges of the bytes.
 struct Outline {
     version: Version,
     status: StatusCode,
@@ -27,7 +28,7 @@ struct Outline {
     fields: Vec<(Range<usize>, Range<usize>)>,
 }
 
-/// Takes a head from the beginning of `input`; `None` if it is not complete yet.
+/// Takes a head from the beginning of `input`; `None` if it is incomplete.
 pub(in crate::upstream) fn read_head(input: &mut BytesMut) -> Result<Option<ResponseHead>, Fault> {
     let Some(outline) = outline(input)? else {
         return if input.len() > LARGEST {
