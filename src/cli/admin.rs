@@ -1,4 +1,4 @@
-//! The way to the admin socket of the Noren that runs on this machine: which socket, and what is in the way.
+//! Finds and connects to the admin socket of the Noren that runs on this machine, and explains failures.
 
 use std::fs;
 use std::io;
@@ -19,9 +19,9 @@ use tokio::net::UnixStream;
 
 use crate::cli::{Failure, file_or_default, load_or_advise};
 
-/// The longest answer that is read: a status with all its rows.
+/// Size limit of a response: a status with all its rows.
 const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
-/// The longest an answer may take.
+/// Time limit of a response.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Arguments that locate the admin socket.
@@ -36,7 +36,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The socket named by the arguments, or by the configuration.
+    /// Returns the socket named by the arguments, or by the configuration.
     pub(super) fn socket(self) -> Result<PathBuf, Failure> {
         if let Some(socket) = self.socket {
             return Ok(socket);
@@ -96,7 +96,7 @@ fn explain(error: &io::Error, path: &Path) -> String {
     }
 }
 
-/// Explains a permission error: the users that may open the socket, as far as its mode tells.
+/// Explains a permission error: the users that may open the socket, as far as its mode shows.
 fn denied(path: &Path) -> String {
     let Ok(found) = fs::metadata(path) else {
         return "permission denied; you may not enter its directory".to_owned();
@@ -128,7 +128,8 @@ fn group_name(groups: &str, id: u32) -> String {
     name.map_or_else(|| id.to_string(), str::to_owned)
 }
 
-/// Asks the admin socket one thing; the body of its answer, or the reason in it if that is an error.
+/// Sends one request to the admin socket, and returns the body of the response. A response with an error status becomes
+/// an error with its text.
 pub(super) async fn request(socket: &Path, method: Method, target: &str) -> anyhow::Result<Bytes> {
     let stream = connect(socket).await?;
     let (mut sender, connection) = http1::handshake(stream).await?;
@@ -155,8 +156,8 @@ pub(super) async fn request(socket: &Path, method: Method, target: &str) -> anyh
     answered.map_err(|_| anyhow!("{}: no answer within {PATIENCE:?}", socket.display()))?
 }
 
-/// Runs `talk` on a connection that must be driven meanwhile. What was read before the connection ends can still be
-/// taken.
+/// Runs `talk` while the connection is driven beside it. Data that was received before the connection ends can still be
+/// read.
 pub(super) async fn alongside<T>(
     connection: impl Future<Output = hyper::Result<()>>,
     talk: impl Future<Output = T>,

@@ -1,4 +1,5 @@
-//! `noren check`: all that `serve` would refuse, found without opening or making anything.
+//! `noren check`: finds everything for which `serve` would refuse a configuration, without opening or creating
+//! anything.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use noren::{Checked, Config, Server};
 use crate::cli::explain::{explain, source};
 use crate::cli::{Failure, current_runtime, file_or_default, print};
 
-/// The user that the service of the package runs as.
+/// The user as which the service of the package runs.
 const OF_SERVICE: &str = "noren";
 
 /// The arguments of `noren check`.
@@ -47,7 +48,7 @@ impl Check {
     }
 }
 
-/// The faults that would prevent a start, except files that only this user may not use.
+/// Fails with the faults that would prevent a start, except files that only this user may not use.
 fn refused(file: &Path, checked: &Checked) -> Result<(), Failure> {
     let faults = checked.faults.iter();
     let faults = faults.filter(|fault| fault.denied().is_none());
@@ -60,7 +61,7 @@ fn refused(file: &Path, checked: &Checked) -> Result<(), Failure> {
     Err(Failure::Configuration(anyhow!(lines.join("\n"))))
 }
 
-/// The file in a few lines.
+/// Summarises the file in a few lines.
 fn report(file: &Path, config: &Config) -> String {
     let mut text = format!("{}: valid\n", file.display());
     // Writing to a string cannot fail.
@@ -111,7 +112,7 @@ fn report(file: &Path, config: &Config) -> String {
     text
 }
 
-/// Notes below a valid file: files that this user may not use and another may, files that the service may not, and
+/// Notes on a valid file: files that this user may not use but others may, files that the service may not use, and
 /// certificates that clients will complain about.
 fn notes(file: &Path, config: &Config, checked: &Checked) -> String {
     let account = Account::current();

@@ -1,4 +1,4 @@
-//! `noren close`: ends what is open in the running Noren.
+//! `noren close`: closes tunnels, subscribers and sessions in the running Noren.
 
 use std::fmt::Write as _;
 

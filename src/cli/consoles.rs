@@ -1,4 +1,5 @@
-//! `noren consoles`: the shared consoles of the running Noren, and who types there.
+//! `noren consoles`: lists the shared consoles of the running Noren with the holder of each keyboard, and hands a
+//! keyboard over.
 
 use anyhow::Context as _;
 use clap::Args;

@@ -1,4 +1,4 @@
-//! `noren demo`: the door and everything behind it in one process.
+//! `noren demo`: runs the server with a demonstration app, a console and notifications in one process.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ use crate::cli::{Failure, print};
 use crate::demo::{self, Backstage};
 use crate::signals::Signals;
 
-/// The ports that are tried, one after the other, where none is given.
+/// Ports that are tried in turn if none is given.
 const PORTS: std::ops::RangeInclusive<u16> = 8001..=8009;
 
-/// Limit of the wait for the first lines of the log, so that the address to open is the last that is seen.
+/// Time limit for the first lines of the log, so that the address to open is printed after them.
 const FIRST_LINES: Duration = Duration::from_secs(2);
 
 /// The arguments of `noren demo`.
@@ -60,7 +60,7 @@ fn open(config: Config) -> Result<Server, SetupError> {
     Server::bind(config)
 }
 
-/// Opens the first port that is free.
+/// Binds the server to the first free port.
 fn open_next(config: impl Fn(&str) -> Result<Config, Failure>) -> Result<Server, Failure> {
     let mut refused = None;
     for port in PORTS {
@@ -92,8 +92,8 @@ async fn serve(server: Server, admin: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits until the admin socket answers and the source of the demo is connected: the log has told both by then. On a
-/// slow machine a line of the log may stand below the address all the same.
+/// Waits until the admin socket responds and the source of the demo is connected, because the log has reported both by
+/// then. On a slow machine a line of the log may still follow the address.
 async fn settled(admin: &Path) {
     let connected = async {
         while !is_connected(admin).await {

@@ -1,5 +1,5 @@
-//! `noren drain`: takes one address of an app out of use in the running Noren, or puts it back, and waits until
-//! nothing is in progress there.
+//! `noren drain`: takes one address of an app out of use in the running Noren, or puts it back into use, and waits
+//! until no request is in progress there.
 
 use std::path::Path;
 use std::time::Duration;
@@ -73,7 +73,7 @@ impl Drain {
     }
 }
 
-/// Waits until nothing is in progress at an address.
+/// Waits until no request and no WebSocket is in progress at an address.
 async fn wait(socket: &Path, app: &str, address: &str, limit: Duration) -> anyhow::Result<()> {
     let end = Instant::now() + limit;
     let (mut process, mut seen) = (None, None);

@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line: arguments, exit codes, and the function of each command.
 
 mod admin;
 mod check;
@@ -216,14 +216,14 @@ fn print(text: &str) -> anyhow::Result<()> {
     output::print(text).map(drop)
 }
 
-/// A runtime for a command that does one thing.
+/// Creates a runtime for a command that performs one task.
 fn current_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     use anyhow::Context;
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().build().context("start the runtime")
 }
 
-/// Loads a configuration. The error about a file that cannot be read ends with the remedy.
+/// Loads a configuration. The error about an unreadable file ends with the remedy.
 fn load_or_advise(file: &Path, remedy: &str) -> Result<Config, Failure> {
     Config::load(file).map_err(|error| match error {
         ConfigError::Unreadable { .. } => {

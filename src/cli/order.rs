@@ -1,4 +1,4 @@
-//! `noren reload` and `noren upgrade`: orders to the Noren that runs on this machine, and their outcome.
+//! `noren reload` and `noren upgrade`: commands for the Noren that runs on this machine, and their outcome.
 
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use hyper::client::conn::http1;
 use crate::cli::admin::{Place, alongside, connect};
 use crate::cli::{Failure, current_runtime, print};
 
-/// The longest outcome; a configuration can have many faults.
+/// Size limit of an outcome; a configuration can have many faults.
 const LONGEST_ANSWER: usize = 1024 * 1024;
 
 /// The arguments of `noren reload` and `noren upgrade`.

@@ -1,5 +1,5 @@
-//! The way of a command to the terminal. Text may be that of others (a server, a file, a message), so all of it is
-//! escaped here, and no command can forget it.
+//! Output of a command to the terminal. Text may come from others (a server, a file, a message), so all of it is
+//! escaped here, and no command can forget that.
 
 use std::io::{ErrorKind, Write as _};
 
@@ -11,17 +11,17 @@ pub(super) fn print(text: &str) -> anyhow::Result<bool> {
     write(&escape::lines(text))
 }
 
-/// The same for JSON, which keeps its value.
+/// Writes JSON to standard output, escaped so that its values stay the same; false if the reader has gone.
 pub(super) fn print_json(text: &str) -> anyhow::Result<bool> {
     write(&escape::json(text))
 }
 
-/// The same for TOML, which keeps the value of its basic strings.
+/// Writes TOML to standard output, escaped so that its basic strings keep their values; false if the reader has gone.
 pub(super) fn print_toml(text: &str) -> anyhow::Result<bool> {
     write(&escape::toml(text))
 }
 
-/// Says something on standard error, where a person reads it and no program does.
+/// Writes a note for a person to standard error.
 pub(super) fn note(text: &str) {
     let line = format!("noren: {}\n", escape::lines(text));
     // Nobody may be reading, and that changes nothing.

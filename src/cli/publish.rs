@@ -1,4 +1,4 @@
-//! `noren publish`: messages into the Noren that runs on this machine, through its admin socket.
+//! `noren publish`: publishes messages in the Noren that runs on this machine, through its admin socket.
 
 use std::io::{BufRead, BufReader, IsTerminal, Read};
 use std::pin::Pin;
@@ -26,9 +26,9 @@ use crate::cli::admin::{Place, alongside, connect};
 use crate::cli::output::note;
 use crate::cli::{Failure, current_runtime, print, with_causes};
 
-/// Lines that are there at once go out together, up to this many bytes.
+/// Size limit of a batch: lines that are available at the same time are sent together.
 const BATCH: usize = 64 * 1024;
-/// The longest answer that is read.
+/// Size limit of a response.
 const LONGEST_ANSWER: usize = 64 * 1024;
 
 /// The arguments of `noren publish`.
@@ -69,7 +69,7 @@ struct Form {
     id: Option<String>,
 }
 
-/// The fault of a line of standard input, if there is one.
+/// The fault of a line of standard input, set if there is one.
 type Fault = Arc<OnceLock<String>>;
 
 impl Publish {
@@ -135,7 +135,7 @@ impl Publish {
     }
 }
 
-/// A string of structured fields (RFC 8941 §3.3.3).
+/// Formats a string of structured fields (RFC 8941 §3.3.3).
 fn quoted(id: &str) -> String {
     format!("\"{}\"", id.replace('\\', "\\\\").replace('"', "\\\""))
 }
@@ -151,7 +151,7 @@ fn hint() {
     }
 }
 
-/// The whole answer, or why it is not one.
+/// Returns the whole response, or the reason of a failure.
 async fn answer(response: Response<Incoming>) -> anyhow::Result<Bytes> {
     let status = response.status();
     let body = Limited::new(response.into_body(), LONGEST_ANSWER)
@@ -179,8 +179,8 @@ fn print_id(answer: &[u8]) -> anyhow::Result<()> {
     }
 }
 
-/// Standard input as a body. It is read on a thread, since reading it cannot be given up: the thread ends with
-/// the input, or with the process.
+/// Standard input as a body. A thread reads it, since a blocking read cannot be cancelled: the thread ends with the
+/// input, or with the process.
 fn lines(form: Form, fault: Fault) -> std::io::Result<Body> {
     let (sender, receiver) = mpsc::channel(2);
     std::thread::Builder::new()
@@ -195,8 +195,8 @@ fn lines(form: Form, fault: Fault) -> std::io::Result<Body> {
     Ok(Lines(receiver).boxed_unsync())
 }
 
-/// Passes each line on as a message, in batches of the lines that are there. Ends early, without an error, if `send`
-/// returns false.
+/// Passes each line to `send` as a message, in batches of the lines that are available. Ends early, without an error,
+/// if `send` returns false.
 fn read_lines(
     input: impl Read,
     form: &Form,
@@ -241,7 +241,7 @@ fn read_lines(
     Ok(())
 }
 
-/// A line of text as a message. What is not UTF-8 goes as bytes.
+/// Converts a line of text to a message. A line that is not UTF-8 becomes bytes.
 fn text_line(text: &[u8], id: Option<String>) -> String {
     let mut message = match std::str::from_utf8(text) {
         Ok(text) => serde_json::json!({ "data": text }),
@@ -253,7 +253,7 @@ fn text_line(text: &[u8], id: Option<String>) -> String {
     message.to_string()
 }
 
-/// A line of JSON as a message; an empty line stays empty, and is none.
+/// Converts a line of JSON to a message; an empty line stays empty, which is no message.
 fn value_line(text: &[u8], id: Option<String>) -> anyhow::Result<String> {
     if text.trim_ascii().is_empty() {
         return Ok(String::new());

@@ -1,4 +1,4 @@
-//! `noren recordings`: lists the recordings of a directory, and checks one against its digests.
+//! `noren recordings`: lists the recordings of a directory, and verifies recordings by their digests.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -101,7 +101,7 @@ impl List {
     }
 }
 
-/// The directory of the configuration.
+/// Returns the directory of the configuration.
 fn configured(file: Option<PathBuf>) -> Result<PathBuf, Failure> {
     let file = file_or_default(file);
     let config = Config::load(&file).map_err(Failure::configuration)?;
@@ -145,12 +145,12 @@ fn name(path: &Path) -> String {
         .into_owned()
 }
 
-/// A text of the recording, which cannot begin a line of its own.
+/// Escapes a text from a recording, so that it cannot begin a line of its own.
 fn one_line(text: &str) -> String {
     noren::text::escape::line(text).into_owned()
 }
 
-/// The moment in UTC.
+/// Formats a time in UTC.
 fn moment(milliseconds: u64) -> String {
     let seconds = i64::try_from(milliseconds / 1000).unwrap_or(i64::MAX);
     let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");

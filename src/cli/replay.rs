@@ -1,5 +1,5 @@
-//! `noren replay`: plays what a console has sent, as it was recorded, to a viewer or to the terminal, or writes it in
-//! the form of another player.
+//! `noren replay`: plays the output of a console as it was recorded, to a viewer or to the terminal, or exports it in
+//! the format of another player.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, ErrorKind, Write as _};
@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::cli::output::note;
 use crate::cli::{Failure, current_runtime};
 
-/// Time that a viewer has to leave after the last picture.
+/// Time that a viewer has to disconnect after the last picture.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The arguments of `noren replay`.
@@ -236,7 +236,7 @@ trait Screen {
     /// Shows the output of the console; false if the reader has gone.
     async fn show(&mut self, bytes: &[u8]) -> anyhow::Result<bool>;
 
-    /// Bytes are missing here.
+    /// Reports that bytes are missing at this point.
     fn gap(&mut self, bytes: u64) -> anyhow::Result<()>;
 }
 
@@ -248,7 +248,7 @@ impl<W: AsyncWrite + Unpin> Screen for Viewer<W> {
         Ok(shown.is_ok() && self.0.flush().await.is_ok())
     }
 
-    /// A viewer counts on every byte.
+    /// Fails, because a viewer cannot decode the rest without the missing bytes.
     fn gap(&mut self, bytes: u64) -> anyhow::Result<()> {
         bail!("{bytes} bytes are missing from here on, and without them a viewer cannot go on")
     }

@@ -1,4 +1,4 @@
-//! `noren serve`: from a file, from flags, or from a file with flags on top.
+//! `noren serve`: serves a configuration from a file, from flags, or from a file with flags on top.
 
 use std::path::{Path, PathBuf};
 
@@ -19,9 +19,9 @@ use crate::cli::{DEFAULT_FILE, Failure, load_or_advise, upgrade, with_causes};
 use crate::notify;
 use crate::signals::{self, ControlEvent, Signals};
 
-/// The token of `--target`.
+/// The token that `--target` gets.
 const CONSOLE: &str = "console";
-/// The page of noVNC in its directory.
+/// Name of noVNC's page in its directory.
 const NOVNC: &str = "vnc.html";
 /// The path of the pages of consoles.
 const CONSOLES: &str = "/consoles";
@@ -73,7 +73,7 @@ impl Serve {
         runtime.block_on(serve(config, tell, || self.configuration()))
     }
 
-    /// The path to open in a browser: noVNC's page with the token of `--target`, if it is there.
+    /// Returns the path to open in a browser: noVNC's page with the token of `--target`, if it exists.
     fn page(&self) -> String {
         let page = self.files.as_ref().map(|files| files.join(NOVNC));
         match (&self.target, page.is_some_and(|page| page.is_file())) {
@@ -87,7 +87,8 @@ impl Serve {
         }
     }
 
-    /// True if flags alone give consoles. An app has pages of its own, which one of Noren's could hide.
+    /// True if flags configure consoles, without a file and without an app. An app has pages of its own, which one of
+    /// Noren's could hide.
     fn shows_consoles(&self) -> bool {
         let has_consoles =
             self.target.is_some() || !self.tokens.is_empty() || !self.sockets.is_empty();
@@ -179,7 +180,7 @@ impl Serve {
     }
 }
 
-/// Logs how the server is reached: the certificate that was made, if there is no other, and the URL with this path.
+/// Logs how to reach the server: the certificate that was made, if there is no other, and the URL with this path.
 fn introduce(server: &Server, page: Option<&str>) {
     let url = server.url();
     if let Some(own) = server.self_signed() {
@@ -306,7 +307,7 @@ async fn wait_for_tunnels(wishes: &mut Wishes, handle: &Handle) {
     }
 }
 
-/// Signals, and orders on the admin socket.
+/// Control events: signals, and commands on the admin socket.
 struct Wishes {
     signals: Signals,
     orders: Option<Orders>,
@@ -334,7 +335,7 @@ impl Wishes {
     }
 }
 
-/// Turns faults into the reason why the program ends. A restart mends nothing, unless each may pass by itself.
+/// Converts faults to the reason why the program ends. A restart does not help, unless each fault may end by itself.
 pub(super) fn refused(faults: Faults<SetupError>) -> Result<(), Failure> {
     let may_pass = faults.iter().all(SetupError::may_pass);
     faults.or(()).map_err(|faults| {
@@ -346,8 +347,8 @@ pub(super) fn refused(faults: Faults<SetupError>) -> Result<(), Failure> {
     })
 }
 
-/// Opens the server. A certificate is a matter of configuration, and starting again will not mend it; a port
-/// that is taken may be free in a moment.
+/// Binds the server. A fault of a certificate is one of the configuration, and a restart does not help; a port that is
+/// in use may be free in a moment.
 pub(super) fn bind(config: Config, before: Option<Inheritance>) -> Result<Server, Failure> {
     let bound = match before {
         Some(before) => Server::take_over(config, before),

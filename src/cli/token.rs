@@ -1,5 +1,5 @@
-//! `noren token`: the token of a name, as Wok's and Kimchi's pages compute it, a signed link to it, or a token for
-//! channels.
+//! `noren token`: prints the token of a name, as Wok's and Kimchi's pages compute it, a signed link to a console, or a
+//! token for channels.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -79,7 +79,7 @@ impl Token {
         print(&text).map_err(Failure::Other)
     }
 
-    /// The token, and the address of the first channel that it is for and that has one.
+    /// Prints a token for channels, and the URL of the first channel that it is for and that has one.
     fn for_channels(self) -> Result<(), Failure> {
         let config = Config::load(&file_or_default(self.config)).map_err(Failure::configuration)?;
         let mut topics = self.subscribe.iter().chain(&self.publish);
@@ -101,7 +101,7 @@ impl Token {
     }
 }
 
-/// Parses an address or a network, so that a slip does not make a useless link.
+/// Parses an address or a network, so that a typing error does not produce a useless link.
 fn address(text: &str) -> Result<String, String> {
     let (address, bits) = match text.split_once('/') {
         Some((address, bits)) => (address, bits.parse().ok()),

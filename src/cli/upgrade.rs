@@ -1,8 +1,8 @@
-//! The program is started anew, perhaps in a newer version, and takes the place of this process without a client
-//! being refused.
+//! Upgrade: starts the program again, perhaps in a newer version, which replaces this process without refusing a
+//! client.
 //!
-//! This file chooses the program, passes it the line, and decides when this process may end. The server has the
-//! protocol between the two.
+//! This module finds the program, passes it one end of a socket pair, and decides when this process may end. The
+//! protocol between the two is in the server.
 
 use std::env;
 use std::io;
@@ -16,15 +16,15 @@ use anyhow::Context;
 use noren::Handle;
 use noren::server::Inheritance;
 
-/// Tells the new process that its standard input is a line to the old one.
+/// Environment variable that marks a new process whose standard input is a connection to the old one.
 const MARK: &str = "NOREN_TAKES_OVER";
 /// Suffix that Linux appends to the name of a program whose file was replaced.
 const DELETED: &[u8] = b" (deleted)";
 
-/// Starts the program and hands over to it; its process number. Blocks until it serves.
+/// Starts the program and hands over to it; returns its process number. Blocks until it serves.
 ///
 /// # Errors
-/// Nothing has changed then, and this process serves on.
+/// Reasons why the new process did not take over. Nothing has changed then, and this process continues to serve.
 pub(super) fn hand_over(handle: &Handle) -> anyhow::Result<u32> {
     let program = program().context("find out which program this is")?;
     let (mut line, other) = UnixStream::pair()?;
@@ -58,7 +58,7 @@ pub(super) fn inheritance() -> anyhow::Result<Option<Inheritance>> {
     Ok(Some(inheritance))
 }
 
-/// The file of this program, or the new file in its place.
+/// Returns the file of this program, or the new file that has replaced it.
 fn program() -> io::Result<PathBuf> {
     let path = env::current_exe()?.into_os_string().into_vec();
     let path = path.strip_suffix(DELETED).unwrap_or(&path);

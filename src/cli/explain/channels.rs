@@ -1,4 +1,4 @@
-//! Channels: their publishers, their subscribers and their history.
+//! Describes channels: their publishers, their subscribers and their history.
 
 use noren::config::{
     Channel, Config, Member, Mercure, Needs, PostgresPlace, Publisher, SessionRule, Source,
@@ -60,7 +60,7 @@ pub(super) fn of_mercure(config: &Config, mercure: &Mercure) -> Vec<String> {
     lines
 }
 
-/// A source by its kind and place.
+/// Describes a source by its kind and location.
 pub(in crate::cli) fn source(source: &Source) -> String {
     match source {
         Source::Wok { address } => format!("the push socket {}", address.display()),
@@ -83,7 +83,7 @@ pub(in crate::cli) fn source(source: &Source) -> String {
     }
 }
 
-/// Describes how the app is asked about a channel, beside the session.
+/// Describes how the app is queried about a channel, beside the session.
 fn channel_query(config: &Config) -> String {
     let session = &config.session;
     match (&session.channels_header, &session.channel_path) {

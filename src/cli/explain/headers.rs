@@ -1,10 +1,10 @@
-//! Rules for headers.
+//! Describes the rules for headers.
 
 use noren::config::{Config, Field, HeaderRules};
 
 use super::text::Text;
 
-/// Adds the headers of every response. Those of an app or of files stand with their route.
+/// Adds the rules for the headers of every response. Rules of an app or of files are described with their route.
 pub(super) fn response_headers(text: &mut Text, config: &Config) {
     text.heading("Headers of every response, unless its route has a rule for the same one");
     for line in rules(&config.headers.general()) {
@@ -26,7 +26,7 @@ pub(super) fn header_rules(text: &mut Text, direction: &str, of: &HeaderRules) {
     }
 }
 
-/// Lists the names of headers and leaves their values out, which may be long or secret.
+/// Lists the names of headers, without their values, which may be long or secret.
 fn rules(rules: &HeaderRules) -> Vec<String> {
     let named = |fields: &[Field]| fields.iter().map(|field| field.name.to_string()).collect();
     let removed = rules.remove.iter().map(ToString::to_string).collect();

@@ -1,4 +1,4 @@
-//! The routes, in the order in which they are tried.
+//! Describes the routes, in the order in which they are matched.
 
 use noren::Destination;
 use noren::config::{
@@ -51,7 +51,7 @@ pub(super) fn routes(text: &mut Text, config: &Config) {
     routes.next("anything else -> 404");
 }
 
-/// The consoles that the pages of consoles name.
+/// Describes the consoles that the console pages list.
 fn listed(config: &Config) -> &'static str {
     match config.bridge.consoles.list {
         ConsoleList::All => "they name all consoles that a visitor may open",
@@ -66,7 +66,7 @@ fn listed(config: &Config) -> &'static str {
 }
 
 impl Routes<'_> {
-    /// Adds a route. Further lines belong to it.
+    /// Adds a route; the lines that follow belong to it.
     fn next(&mut self, route: &str) {
         self.number += 1;
         let number = self.number;
@@ -199,7 +199,7 @@ impl Routes<'_> {
     }
 }
 
-/// Adds the rule by which requests are spread over several addresses.
+/// Adds the rule by which requests are distributed over several addresses.
 fn addresses(text: &mut Text, app: &App) {
     if !app.urls.are_several() {
         return;
@@ -246,7 +246,7 @@ fn queue(app: &App) -> String {
     )
 }
 
-/// The methods by which Noren logs in at consoles.
+/// Describes the methods by which Noren logs in at consoles.
 fn rfb(rfb: &Rfb) -> String {
     let ports = rfb.ports.iter().flatten();
     let ports: Vec<_> = ports
@@ -269,7 +269,7 @@ fn rfb(rfb: &Rfb) -> String {
     }
 }
 
-/// The consoles whose viewers share a connection, and the viewers who may type.
+/// Describes the consoles whose viewers share a connection, and the viewers who may type.
 fn shared(shared: &Shared) -> String {
     if !shared.enabled {
         return String::new();
@@ -297,7 +297,7 @@ fn shared(shared: &Shared) -> String {
     )
 }
 
-/// The subprotocols that targets speak beside those of consoles.
+/// Describes the subprotocols that targets speak beside those of consoles.
 fn spoken(subprotocols: &[String]) -> String {
     if subprotocols.is_empty() {
         String::new()

@@ -1,4 +1,4 @@
-//! The text that grows line by line, and its numbers: times and sizes as they are written in the file.
+//! Builds the description line by line, and formats times and sizes in the syntax of the file.
 
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
@@ -17,7 +17,7 @@ impl Text {
         let _ = writeln!(self.0, "  {text}");
     }
 
-    /// Adds a line that belongs to the one before.
+    /// Adds a line that belongs to the previous one.
     pub(super) fn more(&mut self, text: impl Display) {
         let _ = writeln!(self.0, "       {text}");
     }
@@ -28,7 +28,7 @@ impl Text {
     }
 }
 
-/// A time as it is written in the file.
+/// Formats a time in the syntax of the file.
 pub(super) fn time(time: Duration) -> String {
     let (seconds, rest) = (time.as_secs(), time.subsec_millis());
     match seconds {
@@ -40,7 +40,7 @@ pub(super) fn time(time: Duration) -> String {
     }
 }
 
-/// A size as it is written in the file.
+/// Formats a size in the syntax of the file.
 pub(super) fn bytes(size: u64) -> String {
     for (unit, name) in [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
         if size >= unit && size.is_multiple_of(unit) {

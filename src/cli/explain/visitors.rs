@@ -1,4 +1,4 @@
-//! Rules for visitors: who may pass a route, from which pages, and how many requests one address may send.
+//! Describes the rules for visitors: authentication, permitted pages, and limits on the requests of one address.
 
 use noren::config::{
     CertificateRule, Config, Entrance, OriginRule, PathPattern, RequestLimits, SessionRule,
@@ -38,7 +38,7 @@ pub(super) fn of_an_address(text: &mut Text, limits: &RequestLimits) {
     }
 }
 
-/// Describes the visitors to whom a rule about sessions opens consoles.
+/// Describes the visitors for whom a rule about sessions opens consoles.
 pub(super) fn viewers(config: &Config, rule: Option<SessionRule>) -> String {
     let who = visitors(config, rule);
     let session = &config.session;

@@ -1,5 +1,5 @@
-//! `noren generate`: man pages and shell completions, made from the text of `--help` and of the reference
-//! configuration, so that there is no second text to become wrong. Packages run it while they are built.
+//! `noren generate`: creates man pages and shell completions from the text of `--help` and of the reference
+//! configuration, so that no second text can become outdated. Packages run it while they are built.
 
 mod reference;
 
@@ -68,7 +68,7 @@ fn pages() -> anyhow::Result<Vec<File>> {
     Ok(pages)
 }
 
-/// The page of a command, and those of the commands below it.
+/// Adds the page of a command, and those of its subcommands.
 fn add_pages(command: Command, pages: &mut Vec<File>) -> anyhow::Result<()> {
     for below in command.get_subcommands() {
         add_pages(below.clone(), pages)?;

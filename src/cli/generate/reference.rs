@@ -1,14 +1,14 @@
-//! The man page noren.toml(5), out of the reference configuration: its comments are the text.
+//! Creates the man page noren.toml(5) from the reference configuration, whose comments are its text.
 //!
-//! Knows how that file is written, and no key of it: a ruled line begins a chapter, an empty line ends a block,
-//! and in a block prose comes before the keys it is about.
+//! Knows the layout of that file, but none of its keys: a ruled line begins a chapter, an empty line ends a block, and
+//! within a block prose precedes the keys that it describes.
 
 use std::fmt::Write as _;
 
-/// The reference, as it lies in the repository.
+/// The text of the reference configuration in the repository.
 const REFERENCE: &str = include_str!("../../../config/noren.toml");
 
-/// The page, in the macros of man(7).
+/// Returns the page, in the macros of man(7).
 pub(super) fn manual_page() -> String {
     let mut page = String::from(concat!(
         ".TH NOREN.TOML 5 \"\" \"noren ",
@@ -29,7 +29,7 @@ pub(super) fn manual_page() -> String {
 enum Line<'a> {
     Chapter(&'a str),
     Prose(&'a str),
-    /// A key or a table, without the sign of a comment.
+    /// A key or a table, without the comment sign.
     Code(&'a str),
     Empty,
 }
@@ -113,7 +113,7 @@ fn is_code(line: Line<'_>) -> bool {
     matches!(line, Line::Code(_))
 }
 
-/// The heads of an entry in a list of definitions.
+/// Adds the terms of an entry in a list of definitions.
 fn add_terms(page: &mut String, code: &[Line<'_>]) {
     for (index, line) in code.iter().enumerate() {
         page.push_str(if index == 0 { ".TP\n" } else { ".TQ\n" });
@@ -135,7 +135,7 @@ fn add_line(page: &mut String, line: Line<'_>) {
     };
 }
 
-/// Text that roff(7) shows as it is.
+/// Escapes text so that roff(7) shows it unchanged.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     if text.starts_with(['.', '\'']) {

@@ -1,4 +1,4 @@
-//! A noren.toml that is being written: tables with their keys, and what could not be carried over.
+//! A draft of a noren.toml: tables with their keys, and remarks on settings that could not be carried over.
 
 use std::fmt::Write as _;
 
@@ -10,9 +10,9 @@ const ADMIN_SOCKET: &str = "/run/noren/admin.sock";
 /// The text so far.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
-    /// Tables that are there once, with their keys.
+    /// Tables that occur once, with their keys.
     single: Vec<(String, Vec<String>)>,
-    /// Whole tables that are there several times.
+    /// Complete tables that may occur several times.
     many: Vec<String>,
     left: Vec<String>,
     notes: Vec<String>,
@@ -21,12 +21,12 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// A key of a table that is there once; the first value stays.
+    /// Sets a key of a table that occurs once; the first value stays.
     pub(super) fn set(&mut self, table: &str, key: &str, value: &str) {
         self.sets(table, key, value);
     }
 
-    /// The same, and whether the key has this value then.
+    /// Like `set`; returns true if the key has this value afterwards.
     pub(super) fn sets(&mut self, table: &str, key: &str, value: &str) -> bool {
         let line = format!("{key} = {value}");
         let start = format!("{key} = ");
@@ -45,7 +45,7 @@ impl Draft {
         true
     }
 
-    /// A whole table, unless the same is there already.
+    /// Adds a complete table, unless the same one is there already.
     pub(super) fn add(&mut self, table: &str, keys: &[(&str, String)]) {
         let mut text = format!("[[{table}]]\n");
         for (key, value) in keys {
@@ -63,17 +63,17 @@ impl Draft {
             .push(format!("# not carried over: {what}\n#   {why}\n"));
     }
 
-    /// Adds a remark that is good to know.
+    /// Adds a general remark.
     pub(super) fn note(&mut self, text: &str) {
         self.notes.push(format!("# {text}\n"));
     }
 
-    /// Adds a step that a person has to take before the result is put to use.
+    /// Adds a step that a person has to take before the file is used.
     pub(super) fn must_do(&mut self, text: &str) {
         self.checklist.push(text.to_owned());
     }
 
-    /// The points of the checklist: those that follow from the text, and then the others.
+    /// Returns the points of the checklist: those that follow from the draft, and then the added ones.
     fn checklist(&self) -> Vec<String> {
         let mut points = Vec::new();
         if !self.left.is_empty() {
@@ -97,7 +97,7 @@ impl Draft {
         points
     }
 
-    /// The whole file.
+    /// Returns the text of the whole file.
     pub(super) fn finish(self, origin: &str) -> String {
         let points = self.checklist();
         let mut text =
@@ -130,7 +130,7 @@ impl Draft {
     }
 }
 
-/// A string of TOML.
+/// Formats a string of TOML.
 pub(super) fn quoted(text: &str) -> String {
     if text.contains(escape::is_active) {
         // A literal string could not be escaped on its way to the terminal. A string of JSON is a basic one of TOML.
@@ -139,7 +139,7 @@ pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-/// A list of strings of TOML.
+/// Formats a list of strings of TOML.
 pub(super) fn list<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     let quoted: Vec<_> = texts.into_iter().map(quoted).collect();
     format!("[{}]", quoted.join(", "))

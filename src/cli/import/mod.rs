@@ -1,5 +1,5 @@
-//! `noren import`: the configuration of what stood in front of the app before, as a noren.toml. What has no place
-//! in it becomes a comment that says so, and why.
+//! `noren import`: converts the configuration of the program that served the app before to a noren.toml. A setting
+//! without a counterpart becomes a comment with the reason.
 
 mod draft;
 mod nginx;
@@ -83,7 +83,7 @@ impl Import {
     }
 }
 
-/// Parses the result once, so that an invalid one is reported now and not later.
+/// Parses the result once, so that an invalid one is reported at once.
 fn checked(text: String) -> String {
     match Config::parse(&text, "noren.toml") {
         Ok(_) => text,

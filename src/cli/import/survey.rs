@@ -1,4 +1,4 @@
-//! A directory of nginx's files: each is imported by itself, and a line says what came of it.
+//! Imports each file of a directory separately, and prints one line about each result.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -10,12 +10,12 @@ use noren::Config;
 
 use super::nginx;
 
-/// The beginning of a remark about a directive; its file, its line and its words follow.
+/// The beginning of a remark on a directive; its file, line and words follow.
 const LEFT: &str = "\n# not carried over: ";
-/// Directives that are named in the end.
+/// Limit on the directives that are listed at the end.
 const MOST_NAMED: usize = 12;
 
-/// Imports every file of a directory and counts.
+/// Imports every file of a directory, and counts the results.
 pub(super) fn survey(directory: &Path) -> Result<String> {
     let entries =
         fs::read_dir(directory).with_context(|| format!("read {}", directory.display()))?;
@@ -76,7 +76,7 @@ pub(super) fn survey(directory: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// Counts one more file for each directive that it has and that was not carried over.
+/// Increases, for each directive of a file that was not carried over, the number of files that have it.
 fn count(made: &str, files: &mut BTreeMap<String, usize>) {
     let remarks = made.split(LEFT).skip(1);
     let name = |remark: &str| {

@@ -25,7 +25,7 @@ impl<'h> Table<'h> {
         }
     }
 
-    /// An empty line, the title and the rows; nothing if there are no rows.
+    /// Returns an empty line, the title and the rows; nothing if there are no rows.
     pub(super) fn lines(self) -> Vec<String> {
         if self.rows.is_empty() {
             return Vec::new();
@@ -36,7 +36,7 @@ impl<'h> Table<'h> {
     }
 }
 
-/// Columns as wide as their widest cell. The last is not filled up.
+/// Formats columns as wide as their widest cell. The last column is not padded.
 fn columns(heads: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     let heads: Vec<String> = heads.iter().map(|head| (*head).to_owned()).collect();
     let all = || std::iter::once(&heads).chain(rows);
@@ -57,27 +57,27 @@ fn columns(heads: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     all().map(line).collect()
 }
 
-/// The time of now, since the Unix epoch. Moments of a status are Unix milliseconds.
+/// The current time, since the Unix epoch. Times of a status are Unix milliseconds.
 #[derive(Clone, Copy)]
 pub(super) struct Clock(pub(super) Duration);
 
 impl Clock {
-    /// Time since a moment, in its two largest units.
+    /// Formats the time since a moment, in its two largest units.
     pub(super) fn age(self, moment: u64) -> String {
         span(self.0.saturating_sub(Duration::from_millis(moment)))
     }
 
-    /// Time since a moment, if there is one.
+    /// Formats the time since a moment, if there is one.
     pub(super) fn age_if(self, moment: Option<u64>) -> String {
         moment.map_or_else(none, |moment| self.age(moment))
     }
 
-    /// Time since which something is up.
+    /// Formats the time since which something has been up.
     pub(super) fn up(self, since: Option<u64>) -> String {
         since.map_or_else(|| "no".to_owned(), |since| self.age(since))
     }
 
-    /// Time until a moment, if there is one.
+    /// Formats the time until a moment, if there is one.
     pub(super) fn until(self, moment: Option<u64>) -> String {
         let left = |moment| span(Duration::from_millis(moment).saturating_sub(self.0));
         moment.map_or_else(none, left)
@@ -95,7 +95,7 @@ impl Clock {
     }
 }
 
-/// The cell of a value that is not there.
+/// The cell of a missing value.
 pub(super) fn none() -> String {
     "-".to_owned()
 }
@@ -115,7 +115,7 @@ pub(super) fn clean(text: &str) -> String {
         .collect()
 }
 
-/// The number of a session, as `noren close` takes it.
+/// Formats the number of a session as `noren close` accepts it.
 pub(super) fn session(number: Option<u64>) -> String {
     number.map_or_else(none, |number| format!("v{number}"))
 }
@@ -131,7 +131,7 @@ fn span(time: Duration) -> String {
     }
 }
 
-/// A size in the largest unit that it fills.
+/// Formats a size in the largest unit that fits.
 pub(super) fn bytes(size: u64) -> String {
     let units = [(1_u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     let found = units.iter().find(|(unit, _)| size >= *unit);

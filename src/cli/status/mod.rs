@@ -1,4 +1,4 @@
-//! `noren status`: the running Noren at a glance, once or live.
+//! `noren status`: shows the state of the running Noren, once or live.
 
 mod cells;
 mod table;

@@ -1,4 +1,4 @@
-//! A status as lines for a terminal.
+//! Formats a status as lines for a terminal.
 
 use std::time::SystemTime;
 
@@ -11,13 +11,13 @@ use noren::status::{
 
 use super::cells::{Clock, Table, bytes, clean, number, optional, session};
 
-/// The lines of a status, as the admin socket gives it.
+/// Formats a status from the admin socket.
 pub(super) fn lines(response: &[u8]) -> anyhow::Result<Vec<String>> {
     let status: Status = serde_json::from_slice(response).context("the answer of Noren")?;
     Ok(at(&status, Clock(unix_time(SystemTime::now()))))
 }
 
-/// The lines about shared consoles; none if there are none.
+/// Formats the shared consoles of a status; empty if there are none.
 pub(in crate::cli) fn consoles(response: &[u8]) -> anyhow::Result<Vec<String>> {
     let status: Status = serde_json::from_slice(response).context("the answer of Noren")?;
     let clock = Clock(unix_time(SystemTime::now()));
@@ -26,7 +26,7 @@ pub(in crate::cli) fn consoles(response: &[u8]) -> anyhow::Result<Vec<String>> {
     Ok(lines.into_iter().skip(1).collect())
 }
 
-/// The lines of a status that is shown at this time.
+/// Formats a status at this time.
 fn at(status: &Status, clock: Clock) -> Vec<String> {
     let mut lines = vec![format!(
         "Noren {}, up {}, {} of memory, {} of {} connections",
@@ -85,7 +85,7 @@ fn apps(apps: &[App], clock: Clock) -> Table<'static> {
     )
 }
 
-/// The address of an app, or the number of its addresses, which have a table of their own.
+/// Returns the address of an app, or the number of its addresses, which have a table of their own.
 fn place(app: &App) -> String {
     match app.addresses.len() {
         0 | 1 => clean(&app.url),
@@ -93,7 +93,7 @@ fn place(app: &App) -> String {
     }
 }
 
-/// The addresses of the apps that have several.
+/// Returns the table of the addresses of apps that have several.
 fn addresses(apps: &[App], clock: Clock) -> Table<'static> {
     let row = |(app, address): (&App, &Address)| {
         let condition = &address.condition;
@@ -191,7 +191,7 @@ fn shared_consoles(consoles: &[Console], clock: Clock) -> Table<'static> {
     )
 }
 
-/// The target of a tunnel, with the security method of RFB or the state of a viewer of a shared console.
+/// Formats the target of a tunnel, with the security method of RFB or the state of a viewer of a shared console.
 fn console(tunnel: &Tunnel) -> String {
     let target = clean(&tunnel.target);
     if let Some(viewer) = &tunnel.shared {

@@ -1,4 +1,4 @@
-//! A status that is drawn again each second, on a screen of its own that is gone afterwards.
+//! Shows a status that is redrawn each second, on an alternate screen that disappears at the end.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -18,7 +18,7 @@ use crate::cli::{current_runtime, with_causes};
 /// Time between two refreshes.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The terminal, as long as it is ours.
+/// The terminal in raw mode, until it is dropped.
 struct Screen;
 
 impl Screen {
@@ -61,7 +61,7 @@ pub(super) fn watch(socket: &Path, target: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Draws the screen in one write, over the former one: clearing first would flicker.
+/// Draws the screen in one write, over the previous one: clearing it first would flicker.
 fn draw(lines: &[String]) -> io::Result<()> {
     let (width, height) = terminal::size()?;
     let mut out = io::stdout().lock();
@@ -69,9 +69,9 @@ fn draw(lines: &[String]) -> io::Result<()> {
     out.flush()
 }
 
-/// The output for one screen: lines cut at its width and height, each cleared behind its end. Between the first
-/// and the last sequence a terminal that supports them (mode 2026) shows no incomplete screen. A serial line that
-/// does not know its size says 0, and gets what a terminal of 80 by 24 shows.
+/// Formats one screen: lines cut at its width and height, each cleared behind its end. Between the first and the last
+/// sequence a terminal that supports them (mode 2026) shows no incomplete screen. A serial line that does not know its
+/// size reports 0, and is treated like a terminal of 80 by 24.
 fn frame(lines: &[String], width: usize, height: usize) -> String {
     let known = |size: usize, usual: usize| if size == 0 { usual } else { size };
     let (width, height) = (known(width, 80), known(height, 24));
@@ -98,7 +98,7 @@ fn frame(lines: &[String], width: usize, height: usize) -> String {
     text
 }
 
-/// Waits for the next refresh; false if the user quits. A terminal that changes its size is redrawn at once.
+/// Waits for the next refresh; false if the user quits. After a change of its size the terminal is redrawn at once.
 fn wait(lines: &[String]) -> io::Result<bool> {
     let due = Instant::now() + INTERVAL;
     loop {

@@ -1,33 +1,33 @@
-//! An event stream as it is read (HTML, "Server-sent events": parsing and interpreting). Knows no connection.
+//! Parses an event stream (HTML, "Server-sent events": parsing and interpreting). Must not know connections.
 
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 
-/// Size limit of an event: 16 MiB, the largest message there may be, with each byte written as six.
+/// Size limit of an event: the largest possible message of 16 MiB, with each byte escaped to six.
 const LONGEST: usize = 128 << 20;
 
-/// Parser of an event stream, with the cursor and the reconnect delay that it has announced.
+/// Parser of an event stream, with the latest cursor and reconnect delay.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     waiting: BytesMut,
-    /// Position before which no line ends.
+    /// Position up to which no line end was found.
     looked: usize,
-    /// The line ended in a carriage return, so a line feed belongs to that end.
+    /// True if the last line ended in a carriage return, so that a following line feed belongs to it.
     skip_line_feed: bool,
     event: String,
     data: String,
     new_id: Option<String>,
-    /// The cursor to come back with.
+    /// The cursor to resume with.
     pub(super) id: Option<String>,
-    /// Time after which the server wants the client back.
+    /// Delay after which the client should reconnect, as the server announced it.
     pub(super) retry: Option<Duration>,
 }
 
 /// One event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Event {
-    /// Type of the event; empty for a message.
+    /// Type of the event; empty for an ordinary message.
     pub(super) kind: String,
     pub(super) data: String,
 }
@@ -37,12 +37,12 @@ impl Events {
         self.waiting.extend_from_slice(bytes);
     }
 
-    /// True if the bytes are no event stream: no event is that long.
+    /// True if the bytes cannot be an event stream, because no event is that long.
     pub(super) fn is_too_long(&self) -> bool {
         self.waiting.len() + self.data.len() > LONGEST
     }
 
-    /// The next event that is complete. `id` and `retry` are then as they are with it.
+    /// Returns the next complete event, and sets `id` and `retry` as of that event.
     pub(super) fn next(&mut self) -> Option<Event> {
         while let Some(line) = self.line() {
             if line.is_empty() {
@@ -96,7 +96,7 @@ impl Events {
         }
     }
 
-    /// An empty line: the event is complete. One without data only moves the cursor.
+    /// Handles an empty line, which completes an event. An event without data only moves the cursor.
     fn dispatch(&mut self) -> Option<Event> {
         if let Some(id) = self.new_id.take() {
             self.id = Some(id);

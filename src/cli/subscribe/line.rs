@@ -1,4 +1,4 @@
-//! A message as people read it in a terminal.
+//! Formats a message for people in a terminal.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ struct Envelope<'e> {
     time: u64,
 }
 
-/// `[2026-11-23 22:31:07Z] channel event: data`
+/// Formats a message as `[2026-11-23 22:31:07Z] channel event: data`.
 pub(super) fn human(envelope: &str) -> serde_json::Result<String> {
     let envelope: Envelope<'_> = serde_json::from_str(envelope)?;
     let mut line = format!("[{}] {}", time(envelope.time), shown(&envelope.channel));
@@ -46,13 +46,13 @@ pub(super) fn human(envelope: &str) -> serde_json::Result<String> {
     Ok(line)
 }
 
-/// Text that a terminal only shows. Others have written it, and an escape sequence could do more: rename the
-/// window, or overwrite what was said before.
+/// Escapes text for a terminal. It comes from others, and an escape sequence could rename the window, or overwrite
+/// earlier lines.
 fn shown(text: &str) -> String {
     escape::lines(text).replace('\n', "\n    ")
 }
 
-/// Milliseconds since 1970 as a date and time, UTC.
+/// Formats Unix milliseconds as date and time in UTC.
 fn time(milliseconds: u64) -> String {
     let format = format_description!(
         version = 2,

@@ -1,5 +1,5 @@
-//! `noren subscribe`: the messages of channels in a terminal, as they come. After a loss it comes back with its
-//! cursor, so that nothing is missed; where something is, it says so.
+//! `noren subscribe`: prints the messages of channels in a terminal as they arrive. After a lost connection it resumes
+//! with its cursor, so that no message is missed; if messages are missing nevertheless, it reports a gap.
 
 mod events;
 mod line;
@@ -29,13 +29,13 @@ use crate::cli::{Failure, current_runtime, with_causes};
 use events::{Event, Events};
 use source::{Source, Trust};
 
-/// Time between two attempts to connect, until the server says otherwise.
+/// Delay between two attempts to connect, until the server announces another one.
 const RETRY: Duration = Duration::from_secs(2);
-/// No wait for the next try is longer than one to two times this, unless the server wants it so.
+/// Limit on the delay before an attempt, up to a random factor of two, unless the server announces a longer delay.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Time without a byte after which the connection counts as dead: servers send a heartbeat every 15 s by default.
 const SILENCE: Duration = Duration::from_secs(120);
-/// Limit on bytes of a refusal's reason.
+/// Size limit of the reason of a refusal.
 const LONGEST_REASON: usize = 4096;
 
 /// The arguments of `noren subscribe`.
@@ -66,7 +66,7 @@ pub(super) struct Subscribe {
     place: Place,
 }
 
-/// Reads a header as it is written for curl.
+/// Parses a header in the syntax of curl.
 fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or("write it as 'Name: value'")?;
     let name = name
@@ -121,7 +121,7 @@ struct Reader {
     source: Source,
     headers: HeaderMap,
     json: bool,
-    /// Number of messages until the end.
+    /// Number of messages that are still to be printed.
     left: Option<u64>,
     cursor: Option<HeaderValue>,
     retry: Duration,
@@ -134,9 +134,9 @@ struct Reader {
 enum Ended {
     /// All requested messages were printed, or the reader has gone.
     Enough,
-    /// The connection was lost; another attempt may succeed, after this time if the server gives one.
+    /// The connection was lost; another attempt may succeed, after this delay if the server announces one.
     Lost(anyhow::Error, Option<Duration>),
-    /// An error that another attempt cannot mend.
+    /// An error for which another attempt does not help.
     Final(anyhow::Error),
 }
 
@@ -160,7 +160,8 @@ impl Reader {
         }
     }
 
-    /// Twice as long after each failure, and up to twice that, so that not all come back at once.
+    /// Returns the delay before the next attempt: doubled after each failure, times a random factor of up to two, so
+    /// that clients do not reconnect all at once.
     fn wait(&self) -> Duration {
         let factor = 1_u32 << self.failures.min(10);
         let base = (self.retry * factor).min(LONGEST_WAIT.max(self.retry));
@@ -236,7 +237,7 @@ impl Reader {
         }
     }
 
-    /// Prints the complete events, and keeps the cursor.
+    /// Prints the complete events, and stores the cursor.
     fn take(&mut self, events: &mut Events) -> Option<Ended> {
         while let Some(event) = events.next() {
             match self.report(&event) {
@@ -259,7 +260,7 @@ impl Reader {
         })
     }
 
-    /// False if that was enough.
+    /// Prints a message or a gap; false after the last message, or if the reader has gone.
     fn report(&mut self, event: &Event) -> anyhow::Result<bool> {
         match event.kind.as_str() {
             "" => {}
@@ -285,7 +286,7 @@ impl Reader {
     }
 }
 
-/// A server that refuses says why. What depends on the request will not change by itself (RFC 9110 §15.5).
+/// Converts a refusal to the reason of the end. A fault of the request will not change by itself (RFC 9110 §15.5).
 async fn refused(response: Response<Incoming>) -> Ended {
     let status = response.status();
     let headers = response.headers().clone();

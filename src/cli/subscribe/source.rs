@@ -1,4 +1,4 @@
-//! The server that a terminal subscribes to: a URL, or the admin socket; and the connection to it. Does not parse
+//! The server to which a terminal subscribes, a URL or the admin socket, and the connection to it. Does not parse
 //! events.
 
 use std::io;
@@ -19,7 +19,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::cli::admin;
 
-/// Time limit for a connection and its handshake.
+/// Time limit for connecting, including the handshake.
 const CONNECT: Duration = Duration::from_secs(15);
 
 /// The source of the messages.
@@ -60,12 +60,12 @@ pub(super) type Connected = TokioIo<Pin<Box<dyn Duplex>>>;
 /// Failure to connect.
 pub(super) struct Unreachable {
     pub(super) reason: anyhow::Error,
-    /// No other try will do better.
+    /// True if another attempt cannot succeed.
     pub(super) lasting: bool,
 }
 
 impl Source {
-    /// Channels of the Noren on this machine.
+    /// A source of channels of the Noren on this machine.
     pub(super) fn admin(socket: PathBuf, channels: &[String]) -> Self {
         Self {
             host: "localhost".to_owned(),
@@ -74,7 +74,7 @@ impl Source {
         }
     }
 
-    /// A URL of any Noren.
+    /// A source at a URL of any Noren.
     pub(super) fn url(text: &str, trust: &Trust) -> anyhow::Result<Self> {
         let uri: Uri = text
             .parse()

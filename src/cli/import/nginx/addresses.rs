@@ -1,6 +1,6 @@
-//! The choice of the servers that are carried over. A noren.toml has one set of routes for all its listeners, and nginx
-//! one for each address: the address with most is the base, and others are kept where nginx answers the same there.
-//! Does not write.
+//! Chooses the nginx servers that are carried over. A noren.toml has one set of routes for all its listeners, while
+//! nginx has one for each address: the address with the most servers is the base, and other addresses are kept if nginx
+//! serves the same there. Does not write.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,23 +10,23 @@ use super::upstream::Upstream;
 /// An address with all its servers.
 #[derive(Debug)]
 pub(super) struct Address<'a> {
-    /// The same for all spellings of one address.
+    /// Normal form of the address, which is the same for all its spellings.
     pub(super) name: String,
     pub(super) port: String,
     pub(super) tls: bool,
-    /// The servers that listen there, by number, with the directive that says so.
+    /// The servers that listen at this address, by number, each with its `listen` directive.
     pub(super) listens: Vec<(usize, Listen<'a>)>,
     pub(super) sites: Vec<Site<'a>>,
-    /// The answers to names that no server has.
+    /// The responses for names that no server has.
     fallback: Option<View<'a>>,
     pub(super) role: Role,
 }
 
-/// A server with the names for which it answers the same.
+/// A server with the names for which it gives the same responses.
 #[derive(Debug, Clone)]
 pub(super) struct Site<'a> {
     pub(super) server: usize,
-    /// Empty: any.
+    /// Host names of the site; empty for any name.
     pub(super) hosts: Vec<String>,
     pub(super) view: View<'a>,
 }
@@ -130,7 +130,7 @@ impl<'a> Address<'a> {
         self.listens.iter().all(|(_, listen)| listen.is_local())
     }
 
-    /// The servers that answer anything there.
+    /// Returns the numbers of the servers that serve anything at this address.
     fn open(&self) -> HashSet<usize> {
         let open = self.sites.iter().filter(|site| site.view.is_open());
         open.map(|site| site.server).collect()
@@ -142,7 +142,7 @@ impl<'a> Address<'a> {
         !self.tls && views.any(|view| view.redirect().is_some())
     }
 
-    /// The site that a name belongs to; an empty one is any other.
+    /// Returns the view of the site for a name; the empty name stands for any other.
     fn named(&self, name: &str) -> Option<&View<'a>> {
         let exact = self
             .sites
@@ -165,7 +165,7 @@ impl<'a> Address<'a> {
         exact.or_else(wild).or_else(any).map(|site| &site.view)
     }
 
-    /// True if every name that the base answers is answered the same here.
+    /// True if this address gives the same responses as the base for every name that the base serves.
     fn agrees(&self, base: &Self) -> bool {
         let names = |door: &Self| -> Vec<String> {
             let hosts = door.sites.iter().flat_map(|site| site.hosts.clone());
@@ -181,7 +181,8 @@ impl<'a> Address<'a> {
     }
 }
 
-/// The address that offers most; of several one with TLS, and one that others reach.
+/// Chooses the base: the address that serves the most servers, and among equals one with TLS, and then one that is
+/// reachable from other machines.
 fn base(addresses: &[Address<'_>]) -> Option<usize> {
     let is_base = |door: &Address<'_>| !door.open().is_empty() || !door.redirects();
     let offers = addresses

@@ -1,5 +1,5 @@
-//! `gzip`, `brotli` and `zstd`, as far as Noren compresses: responses of an app by their media type, and files that lie
-//! beside their compressed form. Does not know which route they are for.
+//! Converts `gzip`, `brotli` and `zstd` to the compression that Noren has: of an app's responses by their media type,
+//! and of files with a compressed copy beside them. Must not know the route.
 
 use noren::Config;
 
@@ -23,7 +23,7 @@ const CHOSEN: [&str; 11] = [
     "no_buffer",
     "bypass",
 ];
-/// The types that stand for all (`gzip_types *`): those that compressing makes smaller.
+/// Media types for `gzip_types *`: those that compression makes smaller.
 const ALL: [&str; 8] = [
     "text/css",
     "text/plain",
@@ -41,7 +41,7 @@ const OTHERWISE: &str = "br, zstd or gzip, as the browser likes best, for answer
 const OF_FILES: &str = "files are not compressed as they are sent: with precompressed = true, style.css.gz or \
                         style.css.br beside style.css is sent";
 
-/// The key for the responses of an app; none if nginx does not compress them.
+/// Returns the key for the responses of an app; `None` if nginx does not compress them.
 pub(super) fn of_app(scope: &Scope<'_>, report: &mut Report) -> Option<(&'static str, String)> {
     let mut types = Vec::new();
     for kind in KINDS {
@@ -62,7 +62,7 @@ pub(super) fn of_app(scope: &Scope<'_>, report: &mut Report) -> Option<(&'static
     (!types.is_empty()).then(|| ("compress", list(types)))
 }
 
-/// The key for files of a directory; none if nginx sends no compressed ones.
+/// Returns the key for the files of a directory; `None` if nginx sends no compressed ones.
 pub(super) fn of_files(scope: &Scope<'_>, report: &mut Report) -> Option<(&'static str, String)> {
     let mut is_prepared = false;
     for kind in KINDS {
@@ -82,7 +82,8 @@ pub(super) fn of_files(scope: &Scope<'_>, report: &mut Report) -> Option<(&'stat
     is_prepared.then(|| ("precompressed", "true".to_owned()))
 }
 
-/// The directive that switches a kind on, if it is on. Settings of what is off mean nothing.
+/// Returns the directive that turns a kind of compression on, if it is on. The other settings of a kind that is off
+/// have no effect.
 fn look<'a>(kind: &str, scope: &Scope<'a>, report: &mut Report) -> Option<&'a Directive> {
     let switch = scope.nearest(kind);
     for setting in CHOSEN {

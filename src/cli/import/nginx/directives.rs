@@ -1,22 +1,22 @@
-//! The directives of nginx and of well-known modules: each is carried over, needs nothing here, or is told.
+//! The directives of nginx and of well-known modules: each is carried over, needs no counterpart, or is reported.
 //!
-//! A name that is not in this table may keep somebody out, as `auth_ldap` does, so it closes what it stands for. Does
-//! not know places.
+//! A directive that is not in this table may restrict access, as `auth_ldap` does, so the location that contains it is
+//! closed. Must not know locations.
 
-/// A directive as far as its name says.
+/// The meaning of a directive, as far as its name determines it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
     /// A block whose directives are read; by itself it has no effect.
     Structure,
     /// A directive that Noren needs no counterpart for, because it does the same by itself or has no such concept.
     Needless,
-    /// A directive that is read where it takes effect; one that took effect nowhere is reported.
+    /// A directive that is converted where it takes effect; if it took effect nowhere, it is reported.
     Carried,
     /// A directive that decides about access, and is considered with each location.
     Decides,
     /// A directive without a counterpart; the value is the reason to report.
     Left(&'static str),
-    /// An unknown directive: the location that it stands in is closed.
+    /// An unknown directive, which closes the location that contains it.
     Unknown,
 }
 
@@ -242,7 +242,7 @@ fn by_beginning(name: &str) -> Meaning {
         .map_or(Unknown, |(_, meaning)| *meaning)
 }
 
-/// True if an included file is one of those that come with nginx and certbot, and hold no guard. Any other may.
+/// True if an included file is one of those of nginx and certbot that restrict no access. Any other file may.
 pub(super) fn is_harmless_file(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     matches!(
@@ -257,7 +257,7 @@ pub(super) fn is_harmless_file(path: &str) -> bool {
     )
 }
 
-/// True if the files are servers of their own, as in the file that nginx begins with.
+/// True if the included files contain whole servers, as in the main file of nginx.
 pub(super) fn is_place_of_servers(path: &str) -> bool {
     ["conf.d/*", "sites-enabled/*", "modules-enabled/*"]
         .iter()

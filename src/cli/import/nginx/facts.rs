@@ -1,12 +1,12 @@
-//! The facts about a request that are known beforehand: its listener and its name. Variables and conditions are
-//! evaluated with them; all others are unknown. Must not know routes.
+//! The properties of a request that are known in advance: its listener and its host name. Variables and conditions are
+//! evaluated with them; all other values are unknown. Must not know routes.
 
 use std::collections::HashMap;
 
 use super::pattern::Globs;
 use super::syntax::Directive;
 
-/// A kind of request.
+/// The known properties of a kind of request.
 #[derive(Debug, Clone)]
 pub(super) struct Facts {
     pub(super) tls: bool,
@@ -15,7 +15,7 @@ pub(super) struct Facts {
     pub(super) host: Option<String>,
     /// The first name of the server.
     pub(super) server_name: String,
-    /// Values of the variables that are always set to the same one.
+    /// Variables of `set` whose value is always the same; `None` for one whose value is unknown.
     set: HashMap<String, Option<String>>,
 }
 
@@ -45,7 +45,7 @@ impl Truth {
     }
 }
 
-/// A condition in its parts.
+/// A condition, split into its parts.
 #[derive(Debug)]
 pub(super) struct Condition<'a> {
     pub(super) left: &'a str,
@@ -54,7 +54,7 @@ pub(super) struct Condition<'a> {
 }
 
 impl<'a> Condition<'a> {
-    /// Reads `if ($a = b)`.
+    /// Parses `if ($a = b)`.
     pub(super) fn of(directive: &'a Directive) -> Self {
         let words = directive.arguments();
         let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -82,7 +82,7 @@ impl<'a> Condition<'a> {
         }
     }
 
-    /// True if it compares one of these variables.
+    /// True if the condition compares one of these variables.
     pub(super) fn is_about(&self, variables: &[&str]) -> bool {
         variables.contains(&self.left)
     }
@@ -99,7 +99,7 @@ impl Facts {
         }
     }
 
-    /// `set $name value`, which may or may not be reached.
+    /// Applies `set $name value`; `is_certain` is false if only some requests reach it.
     pub(super) fn set(&mut self, directive: &Directive, is_certain: bool) {
         let Some(name) = directive.argument(0).strip_prefix('$') else {
             return;
@@ -124,7 +124,7 @@ impl Facts {
         }
     }
 
-    /// A text with the values of its variables; none if one of them is not known.
+    /// Expands the variables in a text; `None` if the value of one of them is unknown.
     pub(super) fn expand(&self, text: &str) -> Option<String> {
         let mut pieces = text.split('$');
         let mut whole = pieces.next().unwrap_or_default().to_owned();

@@ -1,6 +1,6 @@
-//! `set`, `if`, `return` and `rewrite`: what nginx does with a request before it looks for who may pass, worked out for
-//! one kind of request. What depends on the request itself closes what it stands in, unless Noren has a key for it.
-//! Does not know how a place is written.
+//! Evaluates `set`, `if`, `return` and `rewrite` for one kind of request, as nginx does before it checks access. If the
+//! outcome depends on the request itself, the location is closed, unless Noren has a key for the condition. Does not
+//! know how a route is written.
 
 use super::directives::{Meaning, meaning};
 use super::facts::{Condition, Facts, Truth};
@@ -11,25 +11,25 @@ use super::syntax::Directive;
 #[derive(Debug, Clone)]
 pub(super) struct Flow<'a> {
     pub(super) facts: Facts,
-    /// No request gets further than this.
+    /// The outcome for all requests, if none continues behind these statements.
     pub(super) end: Option<End<'a>>,
-    /// Paths that get no further.
+    /// Paths that are refused.
     pub(super) refused: Vec<(Globs, &'a Directive)>,
-    /// The only methods that get further.
+    /// The only methods that are not refused.
     pub(super) methods: Option<Vec<String>>,
-    /// True if only clients with a certificate get further.
+    /// True if clients without a certificate are refused.
     pub(super) certificate: bool,
     /// The address for requests that are not answered with a file.
     pub(super) pass: Option<&'a Directive>,
-    /// The path loses its beginning on its way to the app.
+    /// The rewrite that strips the prefix of the location from the path for the app.
     pub(super) strips: Option<&'a Directive>,
-    /// Directives that have no place here and close nothing.
+    /// Directives that have no counterpart here and do not affect access.
     pub(super) notes: Vec<(&'a Directive, &'static str)>,
     /// Directives that are carried over.
     pub(super) carried: Vec<&'a Directive>,
 }
 
-/// The end of a request that gets no further.
+/// The outcome of a request that does not continue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum End<'a> {
     /// The request is redirected to https.
@@ -51,7 +51,7 @@ impl PartialEq for Directive {
 
 impl Eq for Directive {}
 
-/// The methods that are left where others are refused.
+/// The methods that remain when others are refused.
 const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 /// Directives inside a condition that do not affect access.
@@ -77,7 +77,7 @@ const HARMLESS: &[&str] = &[
 ];
 
 impl<'a> Flow<'a> {
-    /// Works out a block. A rewrite below a location is about paths that begin with this.
+    /// Evaluates a block. `path` is the path of its location, with which all paths for a rewrite begin.
     pub(super) fn of(block: &'a [Directive], path: &str, facts: &Facts) -> Self {
         let mut flow = Self {
             facts: facts.clone(),
@@ -177,7 +177,7 @@ impl<'a> Flow<'a> {
         }
     }
 
-    /// A condition that holds for some requests of this kind.
+    /// Handles a condition that is true for some requests of this kind.
     fn perhaps(&mut self, at: &'a Directive, condition: &Condition<'_>) {
         for set in at.all("set") {
             self.facts.set(set, false);
@@ -228,7 +228,7 @@ fn is_harmless(one: &Directive) -> bool {
     HARMLESS.contains(&one.name()) || meaning(one.name()) == Meaning::Needless
 }
 
-/// True if a rewrite takes the path of its location off and nothing else.
+/// True if a rewrite only removes the path of its location.
 fn strips(pattern: &str, target: &str, path: &str) -> bool {
     let bare = path.trim_end_matches('/');
     let rest = pattern
@@ -244,7 +244,7 @@ fn strips(pattern: &str, target: &str, path: &str) -> bool {
     }
 }
 
-/// True if the condition is a switch for maintenance: a file that has every request answered with 502 or 503.
+/// True if the condition is a maintenance switch: while a file exists, every request gets 502 or 503.
 fn is_maintenance(at: &Directive, condition: &Condition<'_>) -> bool {
     let path = condition.left.replace("$document_root", "");
     !condition.operator.starts_with('!')
@@ -254,7 +254,7 @@ fn is_maintenance(at: &Directive, condition: &Condition<'_>) -> bool {
             .all(|one| matches!(one.argument(0), "502" | "503"))
 }
 
-/// The methods that get past a condition that ends others.
+/// Returns the methods that are left by a condition that refuses others.
 fn methods_left(condition: &Condition<'_>) -> Option<Vec<String>> {
     if !condition.is_about(&["$request_method"]) {
         return None;

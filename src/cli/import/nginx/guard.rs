@@ -1,5 +1,5 @@
-//! The guards of a place: passwords and methods, which Noren knows too, and everything else that keeps somebody out,
-//! for which the place is closed. Does not decide which place a request comes to.
+//! The access rules of a location: passwords and methods, for which Noren has keys, and all other restrictions, which
+//! close the location. Does not decide which location serves a request.
 
 use super::directives::{Meaning, is_harmless_file, is_place_of_servers, meaning};
 use super::facts::Facts;
@@ -7,7 +7,7 @@ use super::headers::Rule;
 use super::scope::Scope;
 use super::syntax::Directive;
 
-/// Headers that tell an app nothing about the identity of a client, so that clients may send them.
+/// Headers that say nothing about the identity of a client, so that clients may send them.
 const PLAIN_HEADERS: &[&str] = &[
     "accept",
     "accept-encoding",
@@ -38,14 +38,14 @@ const PLAIN_HEADERS: &[&str] = &[
     "x-requested-with",
 ];
 
-/// A file of passwords, and the realm that browsers show.
+/// A password file, and the realm that browsers show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Login<'a> {
     pub(super) users: &'a Directive,
     pub(super) realm: &'a Directive,
 }
 
-/// The directive that restricts access in a way that Noren has no key for.
+/// Returns the directive that restricts access in a way for which Noren has no key, if there is one.
 pub(super) fn obstacle<'a>(scope: &Scope<'a>) -> Option<&'a Directive> {
     let on = |name: &str| scope.nearest(name).filter(|one| one.argument(0) != "off");
     let turned_off = |name: &str| scope.nearest(name).filter(|one| one.argument(0) == "off");
@@ -61,7 +61,7 @@ pub(super) fn obstacle<'a>(scope: &Scope<'a>) -> Option<&'a Directive> {
         .or_else(|| turned_off("proxy_pass_request_headers"))
 }
 
-/// A directive of a module of others, or a file that was not read: each may hold a guard.
+/// Returns a directive of an unknown module, or a file that was not read: each may restrict access.
 fn foreign<'a>(scope: &Scope<'a>) -> Option<&'a Directive> {
     scope.blocks().find_map(|block| {
         let holds_servers = block
@@ -77,7 +77,7 @@ fn foreign<'a>(scope: &Scope<'a>) -> Option<&'a Directive> {
     })
 }
 
-/// The first of `allow` and `deny` in the nearest block that has any, unless it admits all clients.
+/// Returns the first `allow` or `deny` of the nearest block that has any, unless they admit all clients.
 fn addresses<'a>(scope: &Scope<'a>) -> Option<&'a Directive> {
     let rule = |block: &'a [Directive]| {
         block
@@ -88,7 +88,7 @@ fn addresses<'a>(scope: &Scope<'a>) -> Option<&'a Directive> {
     (first.words != ["allow", "all"]).then_some(first)
 }
 
-/// The password file of a location. The error is a directive that requires a password without naming a file.
+/// Returns the password file of a location. The error is a directive that requires a password without naming a file.
 pub(super) fn login<'a>(scope: &Scope<'a>) -> Result<Option<Login<'a>>, &'a Directive> {
     let realm = scope.nearest("auth_basic");
     let Some(realm) = realm.filter(|realm| realm.argument(0) != "off") else {
@@ -101,7 +101,7 @@ pub(super) fn login<'a>(scope: &Scope<'a>) -> Result<Option<Login<'a>>, &'a Dire
     Ok(Some(Login { users, realm }))
 }
 
-/// The only methods that `limit_except` lets through.
+/// Returns the only methods that `limit_except` permits.
 pub(super) fn methods<'a>(scope: &Scope<'a>) -> Option<(&'a Directive, Vec<String>)> {
     let admits_all = |one: &&Directive| one.block.iter().all(|rule| rule.words == ["allow", "all"]);
     let limit = scope
@@ -113,17 +113,18 @@ pub(super) fn methods<'a>(scope: &Scope<'a>) -> Option<(&'a Directive, Vec<Strin
 /// The headers that nginx sets for an app.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Headers<'a> {
-    /// The header with the name that the visitor has shown a password for.
+    /// The header with the name of the user whose password was verified.
     pub(super) user: Option<&'a Directive>,
     /// Fixed values, and headers of clients to remove.
     pub(super) rules: Vec<Rule<'a>>,
     /// Headers that clients may send themselves, or that Noren sets.
     pub(super) carried: Vec<&'a Directive>,
-    /// Headers that the app does without, or gets otherwise.
+    /// Headers that the app does not get, or gets in another way.
     pub(super) notes: Vec<(&'a Directive, &'static str)>,
 }
 
-/// Looks at each header. An error is one that a client could send itself here, and that an app may believe.
+/// Converts the headers for an app. The error is a header that a client could forge with Noren, and that the app may
+/// trust.
 pub(super) fn headers<'a>(
     scope: &Scope<'a>,
     facts: &Facts,

@@ -1,5 +1,5 @@
-//! Rules for headers, as far as Noren has them: fixed texts, and names that are taken away. Each rule is tried on its
-//! own, so that one that Noren refuses is told and spoils no file. Does not know which route they are for.
+//! Rules for headers that Noren has too: fixed values, and removed names. Each rule is parsed separately, so that one
+//! that Noren refuses is reported and does not make the file invalid. Must not know the route.
 
 use noren::Config;
 
@@ -12,12 +12,12 @@ use super::syntax::Directive;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rule<'a> {
     pub(super) at: &'a Directive,
-    /// The text it always has; without one the app does not get it.
+    /// The fixed value; `None` if the header is removed.
     pub(super) value: Option<String>,
 }
 
 impl<'a> Rule<'a> {
-    /// The rule for `proxy_set_header`; none if Noren has no such rule.
+    /// Converts `proxy_set_header`; `None` if Noren has no such rule.
     pub(super) fn of(at: &'a Directive, facts: &Facts) -> Option<Self> {
         let value = facts
             .expand(at.argument(1))
@@ -34,7 +34,7 @@ impl<'a> Rule<'a> {
     }
 }
 
-/// The key for headers of requests; none without a rule.
+/// Returns the key for headers of requests; `None` without a rule.
 pub(super) fn of_requests(rules: &[Rule<'_>]) -> Option<(&'static str, String)> {
     (!rules.is_empty()).then(|| ("request-headers", table(rules)))
 }
@@ -53,7 +53,7 @@ fn table(rules: &[Rule<'_>]) -> String {
     )
 }
 
-/// Headers of responses: the directives that are carried over, and the key for them.
+/// Converts headers of responses: returns the directives that are carried over, and the key for them.
 pub(super) fn of_responses<'a>(
     scope: &Scope<'a>,
 ) -> (Vec<&'a Directive>, Option<(&'static str, String)>) {
@@ -94,14 +94,14 @@ pub(super) fn of_responses<'a>(
     (carried, key)
 }
 
-/// Headers that have keys of their own in `[headers]`.
+/// Headers that have their own keys in `[headers]`.
 pub(super) const GENERAL: &[&str] = &[
     "strict-transport-security",
     "x-frame-options",
     "x-content-type-options",
 ];
 
-/// A table of TOML in one line.
+/// Formats a table of TOML in one line.
 fn inline(key: &str, texts: &[(String, String)], removed: &[String]) -> String {
     let pairs: Vec<_> = texts
         .iter()
@@ -118,7 +118,7 @@ fn inline(key: &str, texts: &[(String, String)], removed: &[String]) -> String {
     format!("{{ {} }}", parts.join(", "))
 }
 
-/// A key of TOML, which needs no quotes if it is a plain word.
+/// Formats a key of TOML, in quotes unless it is a plain word.
 fn key_of(name: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     if !name.is_empty() && name.bytes().all(is_plain) {

@@ -1,5 +1,5 @@
-//! The servers that are no part of the base: those at other addresses, those that only redirect, and those that no
-//! request reaches. Does not choose the base.
+//! Reports the servers that are not part of the base: those at other addresses, those that only redirect, and those
+//! that no request reaches. Does not choose the base.
 
 use super::addresses::{Address, Role, Site};
 use super::location::{Closed, Outcome};
@@ -7,7 +7,7 @@ use super::server::Server;
 use super::writer::{CLOSED, Writer};
 
 impl<'a> Writer<'a> {
-    /// The servers that have no place in the base.
+    /// Reports the servers that are not part of the base.
     pub(super) fn others(
         &mut self,
         addresses: &[Address<'a>],

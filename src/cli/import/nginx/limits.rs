@@ -1,5 +1,5 @@
-//! `limit_req` and `limit_conn`: limits of each client address, as an app or a directory has them. One that counts by
-//! something else is told.
+//! Converts `limit_req` and `limit_conn` to limits per client address of an app or a directory. A limit with another
+//! key is reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,11 +11,11 @@ use super::report::Report;
 use super::scope::Scope;
 use super::syntax::Directive;
 
-/// The longest time for which Noren holds a request back.
+/// The longest delay of a request that Noren supports.
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
-/// The largest burst that Noren takes.
+/// The largest burst that Noren supports.
 const LARGEST_BURST: u32 = 100_000;
-/// The most requests in progress that Noren counts.
+/// The highest limit on requests in progress that Noren supports.
 const MOST_IN_PROGRESS: u32 = 1_000_000;
 
 const SEVERAL: &str = "a route has one request-rate and one requests-per-address, and nginx has several limits there: \
@@ -23,9 +23,9 @@ const SEVERAL: &str = "a route has one request-rate and one requests-per-address
 const SHARED: &str = "nginx counts these together, and here requests in progress are counted together by limit-zone, \
                       which the rates have divided: an address may have more in all";
 
-/// The variables that are the address of a client.
+/// Variables that contain the address of a client.
 const ADDRESSES: &[&str] = &["$binary_remote_addr", "$remote_addr"];
-/// Variables that are the same for all clients of a server.
+/// Variables that have the same value for all clients of a server.
 const SAME_FOR_ALL: &[&str] = &[
     "$server_name",
     "$host",
@@ -38,7 +38,7 @@ const SAME_FOR_ALL: &[&str] = &[
 #[derive(Debug, Default)]
 pub(super) struct Zones<'a> {
     all: BTreeMap<&'a str, &'a Directive>,
-    /// Names of the zones in noren.toml, each once.
+    /// Names of the zones in noren.toml, which are unique.
     names: BTreeMap<&'a str, String>,
     /// For each zone of `limit_conn`: a directive that uses it, and the zones of noren.toml that count its requests.
     divided: BTreeMap<&'a str, (&'a Directive, BTreeSet<String>)>,
@@ -57,7 +57,7 @@ enum Limit {
 }
 
 impl<'a> Zones<'a> {
-    /// The zones of all blocks that may have any.
+    /// Collects the zones of all blocks.
     pub(super) fn of(directives: &'a [Directive]) -> Self {
         let mut zones = Self::default();
         zones.collect(directives);
@@ -85,7 +85,7 @@ impl<'a> Zones<'a> {
         }
     }
 
-    /// The keys for a place.
+    /// Returns the keys for a location.
     pub(super) fn keys(
         &mut self,
         scope: &Scope<'a>,
@@ -126,7 +126,7 @@ impl<'a> Zones<'a> {
         keys
     }
 
-    /// Reports limits that count together in nginx only.
+    /// Reports limits that count requests together in nginx, but separately in Noren.
     pub(super) fn finish(&self, report: &mut Report) {
         for (at, zones) in self.divided.values() {
             if zones.len() > 1 {
@@ -135,7 +135,7 @@ impl<'a> Zones<'a> {
         }
     }
 
-    /// Chooses among the limits of one kind that apply to a location the one that lets the fewest requests pass.
+    /// Returns the strictest of the limits of one kind that apply to a location.
     fn strictest(
         &self,
         scope: &Scope<'a>,
@@ -185,7 +185,7 @@ impl<'a> Zones<'a> {
         Some(first)
     }
 
-    /// Reads one limit. An error is the reason why it is not carried over.
+    /// Parses one limit. The error is the reason why it is not carried over.
     fn limit(&self, at: &'a Directive) -> Result<Found<'a>, String> {
         let is_rate = at.name() == "limit_req";
         let zone = zone_of(at);
@@ -218,7 +218,7 @@ impl<'a> Zones<'a> {
         Ok(Found { at, zone, limit })
     }
 
-    /// The name of a zone of nginx here.
+    /// Returns the name in noren.toml for a zone of nginx.
     fn name(&mut self, zone: &'a str) -> String {
         if let Some(known) = self.names.get(zone) {
             return known.clone();
@@ -234,7 +234,7 @@ impl<'a> Zones<'a> {
     }
 }
 
-/// The name of the zone that a limit counts in.
+/// Returns the name of the zone in which a limit counts.
 fn zone_of(at: &Directive) -> &str {
     let named = at
         .arguments()
@@ -247,7 +247,7 @@ fn zone_of(at: &Directive) -> &str {
     }
 }
 
-/// The keys of a rate with its burst.
+/// Returns the keys for a rate with its burst.
 fn rate_keys(
     at: &Directive,
     rate: RequestRate,
@@ -286,7 +286,7 @@ fn rate_keys(
     keys
 }
 
-/// A rate of nginx, such as `10r/s` or `30r/m`.
+/// Parses a rate of nginx, such as `10r/s` or `30r/m`.
 fn of_nginx(text: &str) -> Option<RequestRate> {
     let (number, unit) = text.split_once("r/")?;
     let requests = number
@@ -301,7 +301,7 @@ fn of_nginx(text: &str) -> Option<RequestRate> {
     Some(RequestRate { requests, time })
 }
 
-/// Checks that a zone counts each address for itself. An error is what it does, and what takes its place.
+/// Checks that a zone counts each address separately. The error says by what it counts, and what replaces it.
 fn counts_addresses(zone: &Directive) -> Result<(), String> {
     let key = zone.argument(0);
     if ADDRESSES.contains(&key) {

@@ -1,5 +1,5 @@
-//! The outcome of a location: an app, a directory, a console, a redirect to https, or nothing that Noren could answer.
-//! Does not know the paths that lead to it.
+//! Determines the outcome of a location: an app, a directory, a console, a redirect to https, or nothing that Noren
+//! could serve. Must not know the paths that lead to it.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use super::syntax::Directive;
 use super::upstream::Upstream;
 use super::values::{directory, with_port};
 
-/// The outcome of the requests of a place.
+/// The outcome of requests for a location.
 #[derive(Debug, Clone)]
 pub(super) enum Outcome<'a> {
     App(Box<App<'a>>),
@@ -29,15 +29,15 @@ pub(super) struct App<'a> {
     pub(super) at: &'a Directive,
     /// The blocks with the settings of the app.
     pub(super) scope: Scope<'a>,
-    /// `http://host:port`, `https://host:port` or `unix:/path`; of several, the first.
+    /// `http://host:port`, `https://host:port` or `unix:/path`; the first one of several.
     pub(super) url: String,
-    /// All addresses, and the affinity between visitors and them.
+    /// All addresses.
     pub(super) urls: Vec<String>,
     pub(super) affinity: Option<&'static str>,
     pub(super) login: Option<Login<'a>>,
     pub(super) methods: Option<Vec<String>>,
     pub(super) certificate: bool,
-    /// nginx passes WebSockets on.
+    /// True if nginx forwards WebSockets.
     pub(super) websockets: bool,
     pub(super) headers: Headers<'a>,
     pub(super) carried: Vec<&'a Directive>,
@@ -51,7 +51,7 @@ pub(super) struct Files<'a> {
     /// The directive with the directory: `root` or `alias`.
     pub(super) place: &'a Directive,
     pub(super) directory: String,
-    /// The blocks with its limits.
+    /// The blocks with the limits of the directory.
     pub(super) scope: Scope<'a>,
     pub(super) notes: Vec<(&'a Directive, &'static str)>,
 }
@@ -64,17 +64,17 @@ pub(super) struct Redirect<'a> {
     pub(super) same_host: bool,
 }
 
-/// A place that Noren does not answer as nginx does.
+/// A location that Noren does not serve as nginx does.
 #[derive(Debug, Clone)]
 pub(super) struct Closed<'a> {
-    /// The directive that is reported, and the reason; `None` where nginx has nothing either.
+    /// The directive to report, and the reason; `None` if nginx serves nothing either.
     pub(super) told: Option<(&'a Directive, String)>,
-    /// True if nginx keeps some clients out, whom a person may decide to let in.
+    /// True if nginx refuses some clients, so that a person has to decide about access.
     pub(super) guarded: bool,
 }
 
 impl Closed<'_> {
-    /// A place that nginx has no answer for either.
+    /// A location for which nginx has no response either.
     pub(super) fn nothing() -> Self {
         Self {
             told: None,
@@ -91,8 +91,8 @@ impl<'a> Outcome<'a> {
         })
     }
 
-    /// The app and its rules as a text; `None` if neither an app nor a directory answers. Places where it is the same
-    /// are open to the same requests.
+    /// Returns the app and its rules as a text; `None` if neither an app nor a directory serves the requests. Locations
+    /// with the same text are open to the same requests.
     pub(super) fn access(&self) -> Option<String> {
         match self {
             Self::App(app) => Some(format!("app {}", app.access())),
@@ -127,7 +127,7 @@ impl App<'_> {
     }
 }
 
-/// The limits of a place, which are the same where its words are.
+/// Returns the limits of a location as the words of their directives, for comparison.
 fn limits<'a>(scope: &Scope<'a>) -> Vec<&'a [String]> {
     let names = [
         "limit_req",
@@ -139,23 +139,24 @@ fn limits<'a>(scope: &Scope<'a>) -> Vec<&'a [String]> {
     all.map(|one| one.words.as_slice()).collect()
 }
 
-/// The URLs of an app, the affinity of visitors to them, and the path behind them.
+/// The URLs of an app, its affinity, and the path within the app.
 type Address = (Vec<String>, Option<&'static str>, String);
 
-/// Reads the locations of one server.
+/// Determines the outcomes of the locations of one server.
 #[derive(Debug, Clone)]
 pub(super) struct Locations<'a, 'b> {
     pub(super) server: &'a Directive,
     /// The addresses of each `upstream`.
     pub(super) upstreams: &'b HashMap<String, Upstream>,
-    /// The statements of the server, which come before any location.
+    /// The statements of the server, which are evaluated before any location.
     pub(super) flow: &'b Flow<'a>,
     /// True if the listener requests client certificates.
     pub(super) asks_certificates: bool,
 }
 
 impl<'a> Locations<'a, '_> {
-    /// Determines the outcome of a location from its scope, whose nearest block is its own. A pattern has no path.
+    /// Determines the outcome of a location from its scope, whose nearest block is that of the location. A location
+    /// with a pattern has no path.
     pub(super) fn outcome(&self, at: &'a Directive, scope: &Scope<'a>, path: &str) -> Outcome<'a> {
         let end = match self.read(at, scope, path) {
             Ok(outcome) => return outcome,
@@ -238,7 +239,7 @@ impl<'a> Locations<'a, '_> {
         self.app(named, &whole, path, &both, pass)
     }
 
-    /// A location with no app: a directory, or what Noren does not do.
+    /// Determines the outcome of a location without an app: a directory, or a location that Noren does not serve.
     fn without_app(
         &self,
         at: &'a Directive,
@@ -375,7 +376,7 @@ impl<'a> Locations<'a, '_> {
         Ok(Outcome::App(app))
     }
 
-    /// The URLs of an app, the affinity of visitors to them, and the path behind them.
+    /// Returns the URLs of an app, its affinity, and the path within the app.
     fn address(&self, pass: &Directive, facts: &Facts) -> Result<Address, String> {
         let written = pass.argument(0);
         // The whole path as it came.
@@ -429,7 +430,7 @@ impl<'a> Locations<'a, '_> {
     }
 }
 
-/// Fails where no request gets to the app or the directory of a place, or not every one.
+/// Fails if some or all requests for a location do not reach its app or directory.
 fn passes<'a>(at: &'a Directive, flow: &Flow<'a>, scope: &Scope<'a>) -> Result<(), Outcome<'a>> {
     match &flow.end {
         Some(End::Redirect {
@@ -449,7 +450,7 @@ fn passes<'a>(at: &'a Directive, flow: &Flow<'a>, scope: &Scope<'a>) -> Result<(
     obstacle(scope).map_or(Ok(()), |guard| Err(guarded(at, guard)))
 }
 
-/// A place of files, or of a handler, that Noren does not have.
+/// The outcome of files, or of a handler, that Noren does not support.
 fn unserved(at: &Directive, why: String) -> Outcome<'_> {
     Outcome::Closed(Closed {
         told: Some((at, why)),
@@ -484,7 +485,7 @@ fn is_other_handler(one: &Directive) -> bool {
         )
 }
 
-/// The methods that both let through.
+/// Returns the methods that are in both lists.
 fn intersection(one: Option<Vec<String>>, other: Option<Vec<String>>) -> Option<Vec<String>> {
     match (one, other) {
         (Some(one), Some(other)) => Some(

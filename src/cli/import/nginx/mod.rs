@@ -1,9 +1,9 @@
-//! Files of nginx, read as what nginx does with each kind of request, and written as routes that are open to no other.
+//! Imports files of nginx: evaluates what nginx does with each kind of request, and writes it as routes that admit no
+//! other request.
 //!
-//! The way down: `syntax` makes a tree, `server` and `location` say what becomes of the requests at one address for one
-//! name (`flow` and `guard` who gets so far), `paths` turns locations into routes, `addresses` chooses those that
-//! become listeners,
-//! `write`, `left_out` and `settings` write the result, and `report` names what has no place.
+//! `syntax` parses the file to a tree; `server` and `location` determine the outcome of requests at one address for one
+//! name, with `flow` and `guard` for access; `paths` turns locations into routes; `addresses` chooses the addresses
+//! that become listeners; `write`, `left_out` and `settings` write the result; `report` lists what is not carried over.
 
 mod addresses;
 mod compression;
@@ -42,19 +42,19 @@ use server::Server;
 use syntax::{Directive, Includes};
 use upstream::Upstream;
 
-/// The remark about a file of locations.
+/// The remark about a file that contains locations only.
 const PART: &str = "this is a part of a server, whose addresses, names, certificates and guards are in another \
                     file: import that\n#   one, which includes this one, or write [[listener]], `hosts` and who \
                     may come by hand";
 
-/// The differences that every file has.
+/// The remark about differences that apply to every file.
 const ALWAYS: &str = "what is different in any case: an app is asked once a request is complete; X-Forwarded-For, \
                       -Host, -Proto\n#   and X-Real-IP are set anew and never passed on; WebSockets of pages \
                       elsewhere are refused (origins); a path\n#   with a dot segment, or one that servers read \
                       in two ways, gets 400; names that no server has get 404;\n#   headers of \
                       add_header are on errors too. `noren check --explain FILE` shows the routes";
 
-/// Makes a noren.toml of a file.
+/// Converts a file to a noren.toml.
 pub(super) fn import(path: &Path) -> Result<String> {
     let text = source::read(path).with_context(|| format!("read {}", path.display()))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -72,7 +72,7 @@ pub(super) fn compare(path: &Path) -> Result<trial::Outcome> {
     trial::compare(&directives, &made)
 }
 
-/// The directives of a file, and whether it is a part of a server.
+/// Parses the directives of a file; the flag is true if the file is a part of a server.
 fn directives(text: &str, file: &str, includes: Includes<'_>) -> Result<(Vec<Directive>, bool)> {
     if source::is_of_apache(text) {
         bail!(
@@ -103,7 +103,7 @@ fn import_text(text: &str, file: &str, includes: Includes<'_>) -> Result<String>
     Ok(draft.finish(file))
 }
 
-/// Adds the points of the checklist that any file has.
+/// Adds the points of the checklist that apply to every file.
 fn checklist(draft: &mut Draft, file: &str) {
     draft.must_do(&format!(
         "compare with nginx, where it is installed: noren import nginx {file} --check"
@@ -114,7 +114,7 @@ fn checklist(draft: &mut Draft, file: &str) {
     draft.must_do("nginx leaves the addresses of each [[listener]]: take its file away, then systemctl restart nginx");
 }
 
-/// The servers and upstreams of a block and those in it.
+/// Collects the servers and upstreams of a block and its inner blocks.
 fn collect<'a>(
     block: &'a [Directive],
     around: &Scope<'a>,

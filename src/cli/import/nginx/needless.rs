@@ -1,4 +1,4 @@
-//! Directives that need nothing in a noren.toml. Does not know the place of a directive.
+//! Directives that need no counterpart in a noren.toml. Must not know the location of a directive.
 
 /// Names of directives that Noren needs no counterpart for.
 pub(super) const NEEDLESS: &[&str] = &[

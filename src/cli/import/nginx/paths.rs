@@ -1,8 +1,8 @@
-//! The routes of a server. A location of nginx stands for every path that begins with its bytes, and patterns
-//! are asked before most of them; a route of Noren stands for whole segments, unless it ends in `*`.
+//! Turns the locations of a server into routes. A location of nginx matches every path that begins with its bytes, and
+//! patterns are matched before most locations; a route of Noren matches whole segments, unless it ends in `*`.
 //!
-//! A path that leads to different places, one of which is not known to be the same, is refused. Does not know how a
-//! route is written.
+//! A path is refused if it has different outcomes and it is not known that they are equal. Does not know how a route is
+//! written.
 
 use std::collections::HashSet;
 
@@ -12,27 +12,27 @@ use super::scope::Scope;
 use super::syntax::Directive;
 use noren::config::{PathPattern, PathPrefix};
 
-/// Paths of Noren, and where they lead.
+/// A route of Noren, and its outcome.
 #[derive(Debug, Clone)]
 pub(super) struct Route<'a> {
     /// The path in the syntax of noren.toml.
     pub(super) path: String,
     pub(super) outcome: Outcome<'a>,
-    /// Paths among them that lead nowhere.
+    /// Paths of the route that are refused.
     pub(super) refuse: Vec<String>,
 }
 
-/// A path of nginx at which something else begins.
+/// A prefix of nginx at which another outcome begins.
 #[derive(Debug, Clone)]
 struct Cut<'a> {
     path: String,
-    /// A single path.
+    /// True for a single path, not a prefix.
     exact: bool,
     /// The blocks whose patterns are matched before this path, the nearest first.
     blocks: Vec<usize>,
     outcome: Outcome<'a>,
     refuse: Vec<String>,
-    /// True if nginx redirects the path without its final slash to the one with it.
+    /// True if nginx redirects the path without its final slash to the one with the slash.
     adds_slash: bool,
 }
 
@@ -45,16 +45,16 @@ struct Pattern<'a> {
     at: &'a Directive,
 }
 
-/// The routes, and remarks about paths that they leave out.
+/// The routes, and remarks on paths that they leave out.
 pub(super) struct Paths<'a> {
     pub(super) routes: Vec<Route<'a>>,
     /// Directives that the routes leave out, with the reason.
     pub(super) told: Vec<(&'a Directive, String)>,
-    /// Patterns that change no route.
+    /// Patterns that do not change any route.
     pub(super) carried: Vec<&'a Directive>,
 }
 
-/// The routes of a server, by the scope of its block.
+/// Determines the routes of a server from the scope of its block.
 pub(super) fn routes<'a>(locations: &Locations<'a, '_>, scope: &Scope<'a>) -> Paths<'a> {
     let mut map = Map {
         locations,
@@ -99,7 +99,7 @@ struct Map<'a, 'b, 'c> {
 }
 
 impl<'a> Map<'a, '_, '_> {
-    /// The locations of a block. The patterns of the blocks `around` are asked too.
+    /// Collects the locations of a block. `around` are the outer blocks, whose patterns are matched too.
     fn collect(&mut self, block: &'a [Directive], scope: &Scope<'a>, around: &[usize]) {
         let own = self.blocks;
         self.blocks += 1;
@@ -151,14 +151,14 @@ impl<'a> Map<'a, '_, '_> {
         }
     }
 
-    /// The longest location that a path begins with.
+    /// Returns the longest prefix that matches a path.
     fn longest(&self, path: &str) -> Option<usize> {
         let fits = |cut: &Cut<'_>| !cut.exact && path.starts_with(&cut.path);
         let cuts = self.cuts.iter().enumerate().filter(|(_, cut)| fits(cut));
         cuts.max_by_key(|(_, cut)| cut.path.len()).map(|(at, _)| at)
     }
 
-    /// Turns a pattern that only matches the beginning of a path into a location of its own.
+    /// Turns patterns that only match the beginning of a path into prefixes of their own.
     fn cut_at_beginnings(&mut self) {
         let mut more: Vec<Cut<'a>> = Vec::new();
         for pattern in self.patterns.iter().filter(|one| one.outcome.is_open()) {
@@ -250,7 +250,7 @@ impl<'a> Map<'a, '_, '_> {
         }
     }
 
-    /// Refuses, in the routes that would serve them, single paths that lead nowhere and paths that noren.toml cannot
+    /// Refuses, in the routes that would serve them, single paths that have no outcome and paths that noren.toml cannot
     /// express.
     fn refuse_single_paths(&mut self) {
         for cut in self.cuts.clone() {
@@ -289,7 +289,7 @@ impl<'a> Map<'a, '_, '_> {
         }
     }
 
-    /// The location that contains the paths of a cut.
+    /// Returns the next shorter prefix that contains the paths of this one.
     fn above(&self, cut: &Cut<'_>) -> Option<&Cut<'a>> {
         let is_above = |other: &&Cut<'_>| {
             let shorter = other.path.len() < cut.path.len() || cut.exact;
@@ -299,7 +299,7 @@ impl<'a> Map<'a, '_, '_> {
         above.max_by_key(|other| other.path.len())
     }
 
-    /// The routes that stand for a cut.
+    /// Adds the routes for a prefix.
     fn route(&self, cut: &Cut<'a>, routes: &mut Vec<Route<'a>>) {
         let above = self.above(cut);
         let above_open = above.is_some_and(|above| above.outcome.is_open());
@@ -362,7 +362,7 @@ impl<'a> Map<'a, '_, '_> {
         }
     }
 
-    /// Adds a route for the paths below one that stands for itself alone: they lead where they would without it.
+    /// Adds a route for the paths below a single path, with the outcome that they would have without it.
     fn below(&self, cut: &Cut<'a>, above: Option<&Cut<'a>>, routes: &mut Vec<Route<'a>>) {
         let below = format!("{}/", cut.path);
         if self
@@ -383,7 +383,7 @@ impl<'a> Map<'a, '_, '_> {
 }
 
 impl<'a> Cut<'a> {
-    /// Takes paths out; the whole place is closed if that cannot be written.
+    /// Refuses paths of a route; the whole route is closed if noren.toml cannot express them.
     fn without(&mut self, at: &'a Directive, texts: Vec<String>) {
         let is_whole = |text: &String| {
             let fixed = fixed(text);
@@ -408,13 +408,13 @@ impl<'a> Cut<'a> {
         }
     }
 
-    /// True if a noren.toml can have this path.
+    /// True if noren.toml can express this path.
     fn is_writable(&self) -> bool {
         self.path == "/" || PathPrefix::parse(self.path.trim_end_matches('/')).is_ok()
     }
 }
 
-/// The remark about a pattern.
+/// Returns the remark on a pattern.
 fn remark_on<'a>(pattern: &Pattern<'a>) -> (&'a Directive, String) {
     let globs = pattern.globs.texts.join(" ");
     let why = if pattern.outcome.is_open() {
@@ -429,7 +429,7 @@ fn remark_on<'a>(pattern: &Pattern<'a>) -> (&'a Directive, String) {
     (pattern.at, why)
 }
 
-/// The directive of the location that an outcome comes from.
+/// Returns the directive of the location from which an outcome comes.
 fn place<'a>(outcome: &Outcome<'a>) -> Option<&'a Directive> {
     match outcome {
         Outcome::App(app) | Outcome::Console(app) => Some(app.at),
@@ -439,13 +439,13 @@ fn place<'a>(outcome: &Outcome<'a>) -> Option<&'a Directive> {
     }
 }
 
-/// The path of a location; none of a pattern, and of one with a name.
+/// Returns the path of a location; `None` for a pattern and for a named location.
 pub(super) fn written(location: &Directive) -> Option<&str> {
     let (sign, path) = parts(location);
     (!matches!(sign, "~" | "~*" | "@") && path.starts_with('/')).then_some(path)
 }
 
-/// The operator and the path of a location, which may be one word.
+/// Splits the operator and the path of a location, which may be written as one word.
 fn parts(location: &Directive) -> (&str, &str) {
     match location.arguments() {
         [sign, path] => (sign, path),

@@ -1,25 +1,25 @@
-//! Patterns of nginx (PCRE) as texts with stars, which `refuse` knows. A text with stars may stand for more than the
-//! pattern and never for less, so that nothing it closes is forgotten. Does not know what a path leads to.
+//! Converts patterns of nginx (PCRE) to globs with stars, which `refuse` supports. A glob may match more paths than the
+//! pattern and never fewer, so that no closed path is opened. Must not know the outcome of a path.
 
-/// A pattern as texts in which `*` is any text.
+/// A pattern as a list of globs, in which `*` matches any text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Globs {
     pub(super) texts: Vec<String>,
-    /// True if the texts match exactly what the pattern does, up to letter case.
+    /// True if the globs match exactly the paths of the pattern, up to letter case.
     pub(super) exact: bool,
-    /// Letter case makes no difference.
+    /// True if letter case is ignored.
     pub(super) any_case: bool,
 }
 
-/// Limit on the texts that a pattern is spelled out as; a pattern with more becomes one star.
+/// Limit on the number of globs for one pattern; a pattern that needs more becomes one star.
 const MOST: usize = 64;
 
-/// Signs for the beginning and the end of a path, within a text that is not finished.
+/// Marks for the beginning and the end of a path, within an unfinished glob.
 const BEGIN: char = '\u{1}';
 const END: char = '\u{2}';
 
 impl Globs {
-    /// Reads the pattern of a location, a condition or a rewrite.
+    /// Converts the pattern of a location, a condition or a rewrite.
     pub(super) fn read(pattern: &str, any_case: bool) -> Self {
         let mut reader = Reader {
             rest: pattern,
@@ -57,7 +57,7 @@ impl Globs {
         }
     }
 
-    /// True if a text fits; `None` where that cannot be known.
+    /// True if a text matches; `None` if that cannot be known.
     pub(super) fn fits(&self, text: &str) -> Option<bool> {
         let small = text.to_lowercase();
         let mut loose = self.texts.iter();
@@ -69,7 +69,7 @@ impl Globs {
         (self.exact && fits).then_some(true)
     }
 
-    /// The texts that can fit a path with this beginning.
+    /// Returns the globs that can match a path with this beginning.
     pub(super) fn below(&self, beginning: &str) -> Vec<String> {
         let beginning = beginning.to_lowercase();
         let meets = |text: &&String| {
@@ -83,7 +83,7 @@ impl Globs {
         self.texts.iter().filter(meets).cloned().collect()
     }
 
-    /// True if every path with this beginning fits.
+    /// True if every path with this beginning matches.
     pub(super) fn covers(&self, beginning: &str) -> bool {
         self.exact
             && self.texts.iter().any(|text| {
@@ -92,7 +92,7 @@ impl Globs {
             })
     }
 
-    /// The beginnings, if nothing but the beginning of a path counts.
+    /// Returns the beginnings of the matching paths, if only the beginning of a path matters.
     pub(super) fn beginnings(&self) -> Vec<&str> {
         let fixed = |text: &'_ String| text.len() > 1 && text.find('*') == Some(text.len() - 1);
         if !self.exact || !self.texts.iter().all(fixed) {
@@ -103,12 +103,12 @@ impl Globs {
     }
 }
 
-/// The text before the first star.
+/// Returns the text of a glob before its first star.
 pub(super) fn fixed(text: &str) -> &str {
     text.split('*').next().unwrap_or_default()
 }
 
-/// True if a text fits one with stars, byte for byte.
+/// True if a text matches a glob, byte for byte.
 fn matches(glob: &str, text: &str) -> bool {
     let Some((first, rest)) = glob.split_once('*') else {
         return glob == text;
@@ -126,7 +126,7 @@ fn matches(glob: &str, text: &str) -> bool {
     left.ends_with(last)
 }
 
-/// Puts stars where the pattern says nothing of the beginning or the end.
+/// Adds stars at the ends at which the pattern is not anchored.
 fn finish(text: &str, exact: &mut bool) -> String {
     let begins = text.starts_with(BEGIN);
     let ends = text.ends_with(END);
@@ -200,7 +200,7 @@ impl Reader<'_> {
         Some(texts)
     }
 
-    /// A part with the sign that says how often it stands there.
+    /// Parses an element with its quantifier.
     fn repeated(&mut self, depth: usize) -> Option<Vec<String>> {
         let is_any = self.rest.starts_with('.');
         let mut parts = self.atom(depth)?;

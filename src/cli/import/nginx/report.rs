@@ -1,5 +1,5 @@
-//! The report of an import: every directive is either marked as carried, reported with its line, or needs nothing here,
-//! by the table of directives. Does not know what a directive means.
+//! The report of an import: every directive is carried over, reported with its line, or needs no counterpart according
+//! to the table of directives. Must not know the meaning of a directive.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,7 +10,7 @@ use super::syntax::Directive;
 const NOWHERE: &str =
     "nothing here takes it: what it is for is not carried over, or another one takes its place";
 
-/// Report on the directives: carried over, or left out for a reason.
+/// The report on the directives: carried over, or left out for a reason.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     carried: HashSet<usize>,
@@ -28,7 +28,7 @@ impl Report {
         self.carried.contains(&directive.id)
     }
 
-    /// Tells a directive, with all that is in it.
+    /// Reports a directive as not carried over, with all directives in it.
     pub(super) fn leave(&mut self, directive: &Directive, why: &str) {
         let (_, reasons) = self
             .told
@@ -39,7 +39,7 @@ impl Report {
         }
     }
 
-    /// Tells a directive that Noren has another way for.
+    /// Reports a directive that Noren replaces in another way.
     pub(super) fn otherwise(&mut self, directive: &Directive, why: &str) {
         self.carry(directive);
         self.otherwise.push((directive.shown(), why.to_owned()));
@@ -78,7 +78,7 @@ impl Report {
         }
     }
 
-    /// Writes it all down.
+    /// Writes the report into the draft.
     pub(super) fn write(self, draft: &mut Draft) {
         // A file that is included twice is reported once.
         let mut known = HashSet::new();
@@ -96,7 +96,7 @@ impl Report {
     }
 }
 
-/// The map from `Upgrade` to `Connection` that every file with a WebSocket has.
+/// True for the map from `Upgrade` to `Connection` that every file with WebSockets has.
 fn is_for_upgrades(one: &Directive) -> bool {
     one.name() == "map" && one.argument(0) == "$http_upgrade"
 }

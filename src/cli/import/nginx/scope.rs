@@ -1,21 +1,21 @@
-//! The blocks around a place, from the nearest to the farthest: a directive of a nearer one takes the place of all of
-//! its name farther out. Does not know what a directive means.
+//! The enclosing blocks of a location, from the nearest to the farthest: a directive of a nearer block replaces all
+//! directives of the same name in farther ones. Must not know the meaning of a directive.
 
 use super::syntax::Directive;
 
-/// The blocks that hold at a place.
+/// The enclosing blocks of a location.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Scope<'a>(Vec<&'a [Directive]>);
 
 impl<'a> Scope<'a> {
-    /// The same place with a block inside.
+    /// Returns the scope inside an inner block.
     pub(super) fn inside(&self, block: &'a [Directive]) -> Self {
         let mut blocks = vec![block];
         blocks.extend(&self.0);
         Self(blocks)
     }
 
-    /// The blocks around these that begin with the block of a server.
+    /// Returns the part of this scope from the block of `server` outwards.
     pub(super) fn around(&self, server: &Self) -> Self {
         let first = server.0.first().map(|block| block.as_ptr());
         let mut blocks = self.0.iter().copied();
@@ -30,18 +30,18 @@ impl<'a> Scope<'a> {
         Self(found)
     }
 
-    /// The first directive of this name in the nearest block alone.
+    /// Returns the first directive of this name in the nearest block only.
     pub(super) fn own(&self, name: &str) -> Option<&'a Directive> {
         let block = self.0.first()?;
         block.iter().find(|one| one.name() == name)
     }
 
-    /// The first directive of this name in the nearest block that has any.
+    /// Returns the first directive of this name in the nearest block that has any.
     pub(super) fn nearest(&self, name: &str) -> Option<&'a Directive> {
         self.nearest_all(name).first().copied()
     }
 
-    /// All directives of this name in the nearest block that has any.
+    /// Returns all directives of this name in the nearest block that has any.
     pub(super) fn nearest_all(&self, name: &str) -> Vec<&'a Directive> {
         let named = |block: &&'a [Directive]| -> Vec<_> {
             block.iter().filter(|one| one.name() == name).collect()

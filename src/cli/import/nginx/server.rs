@@ -1,5 +1,5 @@
-//! Servers as they are written: their names, where they listen, and what they answer to one kind of request. Does not
-//! know how it is written.
+//! The servers of a file: their names, their addresses, and their responses to one kind of request. Does not know how
+//! the result is written.
 
 use std::collections::HashMap;
 
@@ -18,27 +18,27 @@ use super::upstream::Upstream;
 pub(super) struct Server<'a> {
     pub(super) at: &'a Directive,
     pub(super) scope: Scope<'a>,
-    /// The names that Noren knows too: `a.example`, `*.example`.
+    /// The names that Noren supports too: `a.example`, `*.example`.
     pub(super) names: Vec<String>,
-    /// Directives with names that are patterns of another kind.
+    /// Directives with names that are other patterns, which Noren does not support.
     pub(super) odd_names: Vec<&'a Directive>,
     pub(super) listens: Vec<Listen<'a>>,
 }
 
-/// An address that a server listens at.
+/// An address at which a server listens.
 #[derive(Debug, Clone)]
 pub(super) struct Listen<'a> {
     pub(super) at: &'a Directive,
-    /// The same for all spellings of one address.
+    /// Normal form of the address, which is the same for all its spellings.
     pub(super) address: String,
     pub(super) port: String,
-    /// Written as a port alone.
+    /// True if only the port is written.
     pub(super) bare: bool,
     pub(super) tls: bool,
     pub(super) is_default: bool,
 }
 
-/// The answers of a server to one kind of request.
+/// The responses of a server to one kind of request.
 #[derive(Debug, Clone)]
 pub(super) struct View<'a> {
     pub(super) routes: Vec<Route<'a>>,
@@ -47,7 +47,7 @@ pub(super) struct View<'a> {
     pub(super) verify: Option<Verify<'a>>,
 }
 
-/// Client certificates that a server requests.
+/// The check of client certificates that a server requests.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Verify<'a> {
     pub(super) how: &'a Directive,
@@ -99,7 +99,7 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// The responses of this server at this listener, to requests for this name.
+    /// Determines the responses of this server at this listener, to requests for this name.
     pub(super) fn view(
         &self,
         listen: (bool, &str),
@@ -163,7 +163,7 @@ impl<'a> Server<'a> {
         view
     }
 
-    /// The client certificates that are requested. The error is a check that Noren's listeners do not have.
+    /// Returns the client certificates that are requested. The error is a check that Noren's listeners do not support.
     fn verify(&self, tls: bool) -> Result<Option<Verify<'a>>, &'a Directive> {
         let rejects = self.scope.nearest("ssl_reject_handshake");
         if let Some(rejects) = rejects.filter(|one| tls && one.argument(0) == "on") {
@@ -231,7 +231,7 @@ impl<'a> Listen<'a> {
         }
     }
 
-    /// True if only programs of this machine reach it.
+    /// True if only programs of this machine can reach the address.
     pub(super) fn is_local(&self) -> bool {
         ["127.", "unix:", "localhost", "[::1]"]
             .iter()
@@ -244,7 +244,7 @@ impl<'a> View<'a> {
         self.routes.iter().any(|route| route.outcome.is_open())
     }
 
-    /// The first place that sends its visitors to https.
+    /// Returns the first location that redirects its visitors to https.
     pub(super) fn redirect(&self) -> Option<&Redirect<'a>> {
         self.routes.iter().find_map(|route| match &route.outcome {
             Outcome::Redirect(redirect) => Some(redirect),
@@ -252,7 +252,7 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The same for views that are open to the same requests.
+    /// Returns a text that is equal for views that are open to the same requests.
     pub(super) fn fingerprint(&self) -> String {
         use std::fmt::Write as _;
         let mut text = String::new();
@@ -272,7 +272,7 @@ impl<'a> View<'a> {
         text
     }
 
-    /// Closes all of it.
+    /// Closes all routes.
     pub(super) fn close(&mut self, at: &'a Directive, why: &str) {
         for route in self
             .routes
@@ -283,7 +283,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// True if nginx has nothing at the root either.
+    /// True if nginx serves nothing at the root either.
     pub(super) fn lacks_root(&self) -> bool {
         let root = self.routes.iter().find(|route| route.path == "/");
         root.is_none_or(|root| matches!(root.outcome, Outcome::Closed(Closed { told: None, .. })))

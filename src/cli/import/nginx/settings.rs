@@ -1,4 +1,4 @@
-//! Listeners, certificates and settings of the whole server. Must not know routes.
+//! Writes listeners, certificates and settings of the whole server. Must not know routes.
 
 use super::super::draft::{list, quoted};
 use super::addresses::{Address, Role};
@@ -68,7 +68,7 @@ pub(super) fn listeners<'a>(
     }
 }
 
-/// The address of a listener; none if another one takes it too.
+/// Returns the address of a listener; `None` if another listener has it too.
 fn address(
     writer: &mut Writer<'_>,
     addresses: &[Address<'_>],
@@ -125,7 +125,7 @@ fn address(
     }
 }
 
-/// The proxies that say where their clients are, if all servers of an address have the same.
+/// Returns the trusted proxies, if all servers of an address have the same.
 fn proxies<'a>(
     writer: &mut Writer<'a>,
     door: &Address<'a>,
@@ -197,7 +197,7 @@ fn proxies<'a>(
     }
 }
 
-/// The authority for certificates of clients.
+/// Returns the authority for client certificates.
 fn clients<'a>(
     writer: &mut Writer<'a>,
     base: Option<&Address<'a>>,
@@ -220,7 +220,7 @@ fn clients<'a>(
     keys.push(("client-certificate", quoted(how)));
 }
 
-/// Writes the certificates of all servers with TLS, that of the default server first.
+/// Writes the certificates of all servers with TLS, beginning with that of the default server.
 pub(super) fn certificates<'a>(
     writer: &mut Writer<'a>,
     addresses: &[Address<'a>],
@@ -273,7 +273,7 @@ pub(super) fn certificates<'a>(
     }
 }
 
-/// Carries over the directives that hold for all of Noren, wherever they stand.
+/// Carries over the directives that apply to all of Noren, in whatever block they are.
 pub(super) fn general<'a>(writer: &mut Writer<'a>, directives: &'a [Directive]) {
     for one in directives {
         match one.name() {

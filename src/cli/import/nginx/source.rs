@@ -1,5 +1,5 @@
-//! The files themselves: their bytes as text, and those that an `include` stands for. Does not know directives but
-//! `include`.
+//! Reads the files: their bytes as text, and the files for which an `include` stands. Must not know directives other
+//! than `include`.
 
 use std::fs;
 use std::io;
@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use super::directives::is_harmless_file;
 use super::syntax::Source;
 
-/// No file of nginx is as large.
+/// Size limit of a file; no file of nginx is as large.
 const LARGEST: u64 = 4 << 20;
 
-/// The directory of relative paths that are not beside the file.
+/// Directory for relative paths that do not exist beside the file.
 const HOME: &str = "/etc/nginx";
 
 /// Reads a file.
@@ -24,8 +24,8 @@ pub(super) fn read(path: &Path) -> io::Result<String> {
     Ok(text_of(&fs::read(path)?))
 }
 
-/// nginx takes bytes as they are, and old comments are in Latin-1. Each line is read by itself, so that one does not
-/// spoil the names in others.
+/// Converts the bytes of a file to text. nginx accepts any bytes, and old comments are in Latin-1, so each line is
+/// decoded separately, and one in Latin-1 does not spoil the names in others.
 fn text_of(bytes: &[u8]) -> String {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let line = |line: &[u8]| {
@@ -36,8 +36,8 @@ fn text_of(bytes: &[u8]) -> String {
     lines.join("\n")
 }
 
-/// The files that the argument of an `include` in this file stands for; none if one of them cannot be read, or nothing
-/// can be in them that matters.
+/// Returns the files for which the argument of an `include` in this file stands; `None` if one of them cannot be read,
+/// or if they cannot contain anything that matters.
 pub(super) fn included(pattern: &str, from: &Path) -> Option<Vec<Source>> {
     if is_harmless_file(pattern) && !pattern.ends_with("proxy_params") {
         return None;
@@ -54,7 +54,7 @@ pub(super) fn included(pattern: &str, from: &Path) -> Option<Vec<Source>> {
     read.collect()
 }
 
-/// The files of a path whose last part may have a star.
+/// Returns the files of a path whose last part may contain a star.
 fn files(path: &Path) -> Vec<PathBuf> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let Some((begin, end)) = name.split_once('*') else {

@@ -1,7 +1,7 @@
-//! Parser of nginx configuration files: directives of words, with a block or a semicolon at the end, and files that are
-//! included in their place.
+//! Parser of nginx configuration files: directives that consist of words and end in a block or a semicolon, with
+//! included files in place of their `include`.
 //!
-//! Independent of the individual directives but `include`.
+//! Must not know directives other than `include`.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 /// A directive: `listen 443 ssl;` or `server { … }`.
 #[derive(Debug)]
 pub(super) struct Directive {
-    /// Number of the directive among all that were read.
+    /// Number of the directive, in the order of parsing.
     pub(super) id: usize,
     pub(super) file: Rc<str>,
     pub(super) line: usize,
@@ -20,7 +20,7 @@ pub(super) struct Directive {
 }
 
 impl Directive {
-    /// Wraps directives outside of any server in one.
+    /// Wraps directives outside of any server in a server.
     pub(super) fn server(file: &str, block: Vec<Self>) -> Self {
         Self {
             id: 0,
@@ -40,7 +40,7 @@ impl Directive {
         self.words.get(1..).unwrap_or_default()
     }
 
-    /// The argument at this place, or nothing.
+    /// Returns the argument at this position, or an empty text.
     pub(super) fn argument(&self, index: usize) -> &str {
         self.arguments().get(index).map_or("", String::as_str)
     }
@@ -53,12 +53,12 @@ impl Directive {
         self.block.iter().filter(move |inner| inner.name() == name)
     }
 
-    /// True if it ends in a block.
+    /// True if the directive ends in a block.
     pub(super) fn has_block(&self) -> bool {
         self.has_block
     }
 
-    /// The directive with its place, on one line.
+    /// Formats the directive with its file and line, on one line.
     pub(super) fn shown(&self) -> String {
         let end = if self.has_block { " { … }" } else { ";" };
         let words = self.words.join(" ").replace(['\n', '\r'], " ");
@@ -69,7 +69,7 @@ impl Directive {
 /// A file with its name and its text.
 pub(super) type Source = (String, String);
 
-/// The files that the argument of an `include` stands for; none if they cannot be read.
+/// Callback that returns the files for the argument of an `include`; `None` if they cannot be read.
 pub(super) type Includes<'a> = &'a dyn Fn(&str) -> Option<Vec<Source>>;
 
 /// Limit on nested blocks. nginx itself has five levels; each takes a part of the stack here.
@@ -79,7 +79,7 @@ const DEEPEST: usize = 64;
 const DEEPEST_FILE: usize = 8;
 const MOST_FILES: usize = 1000;
 
-/// Reads a whole file, with included files in their places.
+/// Parses a whole file, with included files in place of their `include`.
 pub(super) fn read(text: &str, file: &str, includes: Includes<'_>) -> Result<Vec<Directive>> {
     let mut reader = Reader {
         includes,

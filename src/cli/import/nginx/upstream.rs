@@ -1,20 +1,20 @@
-//! `upstream` of nginx: its servers as the addresses of one app, and the way in which nginx chooses between them. Does
-//! not know the locations that lead to it.
+//! Converts an `upstream` of nginx: its servers become the addresses of one app, and its way of choosing between them
+//! the affinity. Must not know the locations that lead to it.
 
 use super::report::Report;
 use super::syntax::Directive;
 
-/// The addresses that requests go to.
+/// The addresses of an upstream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Upstream {
-    /// The addresses in the syntax of nginx, each once and at least one.
+    /// The addresses in the syntax of nginx, without duplicates; at least one.
     pub(super) addresses: Vec<String>,
-    /// The affinity of visitors, if nginx has one that Noren has too.
+    /// The affinity of visitors, if nginx has one that Noren supports too.
     pub(super) affinity: Option<&'static str>,
 }
 
 impl Upstream {
-    /// The upstream of a block; none if no server is in it.
+    /// Reads the upstream of a block; `None` if it contains no server.
     pub(super) fn of(block: &Directive) -> Option<Self> {
         let mut addresses: Vec<String> = Vec::new();
         for server in used(block) {
@@ -31,7 +31,7 @@ impl Upstream {
         })
     }
 
-    /// An address that is no upstream.
+    /// An upstream of a single address.
     pub(super) fn one(address: &str) -> Self {
         Self {
             addresses: vec![address.to_owned()],
@@ -40,7 +40,7 @@ impl Upstream {
     }
 }
 
-/// The servers that requests go to: those that are neither out of use nor for when others fail, or else the first.
+/// Returns the servers that are used normally: those that are neither `down` nor `backup`, or otherwise the first.
 fn used(block: &Directive) -> Vec<&Directive> {
     let is_used = |one: &&Directive| !one.has("down") && !one.has("backup");
     let found: Vec<_> = block.all("server").filter(is_used).collect();

@@ -1,9 +1,9 @@
-//! Values of nginx (times, sizes, directories, addresses) in the form of noren.toml. Does not know where a value
-//! stands.
+//! Converts values of nginx (times, sizes, directories, addresses) to the syntax of noren.toml. Must not know the
+//! directive of a value.
 
 use super::syntax::Directive;
 
-/// The directory that `root` or `alias` names for a path; none if it is not a fixed one.
+/// Returns the directory that `root` or `alias` names for a path; `None` if it is not a fixed one.
 pub(super) fn directory(place: &Directive, path: &str) -> Option<String> {
     let written = place.argument(0);
     if !written.starts_with('/') || written.contains('$') {
@@ -19,7 +19,7 @@ pub(super) fn directory(place: &Directive, path: &str) -> Option<String> {
     }
 }
 
-/// The address of an app with its port.
+/// Adds the default port to the address of an app.
 pub(super) fn with_port(place: &str, scheme: &str) -> String {
     let has_port = place
         .rsplit_once(':')
@@ -53,7 +53,7 @@ pub(super) fn duration(text: &str) -> Option<String> {
         .then(|| format!("{}{name}", sum / unit))
 }
 
-/// The longest time of a noren.toml, in milliseconds: 365 days.
+/// The longest time in a noren.toml, in milliseconds: 365 days.
 const LONGEST: u64 = 31_536_000_000;
 
 /// Milliseconds in each unit of nginx; its months have 30 days and its years 365.
@@ -69,7 +69,7 @@ const NGINX_UNITS: &[(&str, u64)] = &[
     ("y", 31_536_000_000),
 ];
 
-/// A size of nginx in bytes and in our units; none for 0, which is no limit there.
+/// Parses a size of nginx, to bytes and to our units; `None` for 0, which means no limit in nginx.
 pub(super) fn size(text: &str) -> Option<(u64, String)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);

@@ -1,20 +1,20 @@
-//! Wok's own nginx file, also with the changes that its comments suggest: for Noren it means more than it says,
-//! because Noren takes the place of Wok's websockify as well. Must not know how it is written.
+//! Recognises Wok's own nginx file, also with the changes that its comments suggest, and adds tables that such a file
+//! does not contain: Noren replaces Wok's websockify as well. Does not know how the result is written.
 
 use super::super::draft::{list, quoted};
 use super::addresses::Site;
 use super::location::{App, Outcome};
 use super::writer::Writer;
 
-/// Wok, as a file of nginx shows it.
+/// Wok, as recognised in a file of nginx.
 #[derive(Debug)]
 pub(super) struct Wok {
     url: String,
-    /// The prefix below which Wok is, or nothing.
+    /// The prefix of Wok's paths, or an empty text.
     root: String,
 }
 
-/// The directory to which Wok and Kimchi write a file for each console.
+/// Returns the keys for the directory to which Wok and Kimchi write a token file for each console.
 pub(super) fn tokens() -> [(&'static str, String); 2] {
     let directory = quoted("/var/lib/wok/ws-tokens");
     [("source", quoted("directory")), ("path", directory)]
@@ -35,7 +35,7 @@ pub(super) fn keys(path: &str) -> Vec<(&'static str, String)> {
 }
 
 impl Wok {
-    /// Looks for Wok's app and its websockify in one server.
+    /// Finds Wok's app and its websockify in a server.
     pub(super) fn of(site: &Site<'_>) -> Option<Self> {
         let routes = &site.view.routes;
         let (path, console) = routes.iter().find_map(|route| match &route.outcome {
@@ -66,7 +66,7 @@ impl Wok {
         app.url == self.url
     }
 
-    /// Writes the tables for which a file of nginx has nothing.
+    /// Writes the tables that have no counterpart in a file of nginx.
     pub(super) fn write(&self, writer: &mut Writer<'_>) {
         let draft = &mut writer.draft;
         let below = match self.root.as_str() {

@@ -17,7 +17,7 @@ use super::upstream::Upstream;
 use super::writer::{CLOSED, ONLY_BCRYPT, Writer, place};
 use super::{settings, wok};
 
-/// Writes everything down.
+/// Writes the whole result.
 pub(super) fn write<'a>(
     directives: &'a [Directive],
     servers: &[Server<'a>],
@@ -57,7 +57,8 @@ pub(super) fn write<'a>(
     writer
 }
 
-/// A name that Noren has no pattern for would be answered as any other name.
+/// Closes servers for any name if another server has names that Noren has no pattern for: otherwise they would serve
+/// those names too.
 fn close_for_odd_names<'a>(door: &mut Address<'a>, servers: &[Server<'a>]) {
     let listens: Vec<_> = door.listens.iter().map(|(number, _)| *number).collect();
     let odd = |but: usize| {
@@ -79,8 +80,8 @@ fn close_for_odd_names<'a>(door: &mut Address<'a>, servers: &[Server<'a>]) {
 }
 
 impl<'a> Writer<'a> {
-    /// Makes the servers of a listener agree on client certificates: it requests them from all clients or from none.
-    /// If only some servers require one, their apps say so.
+    /// Makes the servers of a listener agree on client certificates: it requests them from all clients or from none. If
+    /// only some servers require one, the tables of their apps say so.
     fn agree_on_certificates(&mut self, base: &mut Address<'a>) {
         let open: Vec<_> = base
             .sites
@@ -114,7 +115,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// All routes of a site.
+    /// Writes all routes of a site.
     fn site(&mut self, site: &Site<'a>, others: bool, wok: Option<&wok::Wok>) {
         for at in &site.view.carried {
             self.report.carry(at);
@@ -150,7 +151,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// A directory that is served as it is.
+    /// Writes a directory of files.
     fn files(&mut self, files: &Files<'a>, route: &Route<'a>, hosts: &[String]) {
         if !self.taken.insert((hosts.to_vec(), route.path.clone())) {
             return;
@@ -179,7 +180,7 @@ impl<'a> Writer<'a> {
         self.draft.add("files", &keys);
     }
 
-    /// websockify behind nginx: the bridge does its work.
+    /// Writes the bridge in place of a websockify behind nginx.
     fn console(&mut self, app: &App<'a>, route: &Route<'a>, wok: Option<&wok::Wok>) {
         let access = format!("{:?}", Outcome::Console(Box::new(app.clone())).access());
         if self.console.get_or_insert_with(|| access.clone()) != &access {
@@ -303,8 +304,8 @@ impl<'a> Writer<'a> {
         self.draft.add("app", &keys);
     }
 
-    /// `proxy_next_upstream`, which is `error timeout` where nothing else is written, and means nothing where one try
-    /// is all.
+    /// Converts `proxy_next_upstream`, whose default is `error timeout`, and which has no effect if only one attempt is
+    /// permitted.
     fn retries(&mut self, app: &App<'a>) -> Option<(&'static str, String)> {
         let found = app.scope.nearest("proxy_next_upstream");
         if let Some(one) = found {
@@ -329,7 +330,7 @@ impl<'a> Writer<'a> {
         is_on.then(|| ("retry-elsewhere", "true".to_owned()))
     }
 
-    /// The `tls` of an app with TLS.
+    /// Returns the `tls` of an app with TLS.
     fn tls(&mut self, app: &App<'a>) -> Option<(&'static str, String)> {
         if !app.url.starts_with("https://") {
             return None;

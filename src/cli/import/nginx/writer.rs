@@ -1,6 +1,7 @@
-//! The result of an import while it grows: the draft of a noren.toml, the report, and what later tables depend on.
+//! The result of an import while it is written: the draft of a noren.toml, the report, and the state on which later
+//! tables depend.
 //!
-//! Does not read servers and locations: [`write`](super::write) and its neighbours put them in.
+//! Does not read servers and locations: [`write`](super::write) and the modules beside it add them.
 
 use std::collections::HashSet;
 
@@ -14,10 +15,11 @@ use super::scope::Scope;
 use super::syntax::Directive;
 use super::values::{duration, size};
 
-/// An address at which nothing can ever listen: what nginx kept closed stays closed until a person has decided.
+/// An address at which nothing can ever listen: a location that nginx restricts stays closed until a person has
+/// decided.
 pub(super) const CLOSED: &str = "unix:/dev/null/closed";
 
-/// A remark on files of users that nginx reads.
+/// The remark on password files of nginx.
 pub(super) const ONLY_BCRYPT: &str = "it is read as it is, but only bcrypt is taken: make lines of another kind anew \
                                        with htpasswd -nB NAME";
 
@@ -27,11 +29,11 @@ pub(super) struct Writer<'a> {
     pub(super) draft: Draft,
     pub(super) report: Report,
     pub(super) apps: usize,
-    /// The hosts and paths that have a route.
+    /// The hosts and paths that already have a route.
     pub(super) taken: HashSet<(Vec<String>, String)>,
-    /// The access that consoles have.
+    /// The access rules of consoles.
     pub(super) console: Option<String>,
-    /// The zones of limits for client addresses.
+    /// The zones of limits per client address.
     pub(super) zones: Zones<'a>,
     /// Limits of request bodies in the locations that were carried over.
     pub(super) bodies: Vec<&'a Directive>,
@@ -40,7 +42,7 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// Closes a path, which the app of a shorter one would answer otherwise.
+    /// Adds a closed app for a path, which the app of a shorter path would serve otherwise.
     pub(super) fn close(&mut self, path: &str, hosts: &[String]) {
         if !self.taken.insert((hosts.to_vec(), path.to_owned())) {
             return;
@@ -56,7 +58,7 @@ impl<'a> Writer<'a> {
         self.draft.add("app", &keys);
     }
 
-    /// Marks the directives of an app as carried over, and reports the ones that it lacks.
+    /// Marks the directives of an app as carried over, and reports those without a counterpart.
     pub(super) fn carry(&mut self, app: &App<'a>) {
         for one in app
             .carried
@@ -86,7 +88,7 @@ impl<'a> Writer<'a> {
         limit
     }
 
-    /// One limit for all, so that nothing that passed is refused: the largest.
+    /// Sets one limit for all bodies: the largest, so that no body is refused that nginx accepted.
     pub(super) fn body_size(&mut self) {
         let bodies = std::mem::take(&mut self.bodies);
         let read = |one: &&'a Directive| size(one.argument(0));
@@ -115,7 +117,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The path and the hosts of a route.
+/// Adds the path and the hosts of a route.
 pub(super) fn place(keys: &mut Vec<(&'static str, String)>, path: &str, hosts: &[String]) {
     if path != "/" {
         keys.push(("path", quoted(&visible(path))));

@@ -1,16 +1,17 @@
-//! Files as oslo.config reads them: sections with keys, values that go on in the next line, and `$name` in a value.
+//! Parses files in the syntax of oslo.config: sections with keys, values that continue in the next line, and `$name`
+//! within a value.
 
 use std::collections::BTreeMap;
 
-/// Limit on values that name each other in a row, which a circle would exceed.
+/// Limit on nested references in values, which a cycle would exceed.
 const DEEPEST: usize = 10;
 
-/// The keys of all sections. Of a key that is there twice, the last one counts.
+/// The keys of all sections. If a key occurs twice, the last one counts.
 #[derive(Debug, Default)]
 pub(super) struct Ini(BTreeMap<(String, String), String>);
 
 impl Ini {
-    /// Reads the lines of a file, over those of earlier ones.
+    /// Reads the lines of a file; its values replace those of earlier files.
     pub(super) fn read(&mut self, text: &str) {
         let mut section = "DEFAULT".to_owned();
         let mut last: Option<(String, String)> = None;
@@ -41,13 +42,13 @@ impl Ini {
         }
     }
 
-    /// The value of a key, with what it names put in its place; an empty one is none.
+    /// Returns the value of a key, with its references expanded; `None` if it is empty.
     pub(super) fn get(&self, section: &str, key: &str) -> Option<String> {
         self.resolved(section, key, DEEPEST)
             .filter(|value| !value.is_empty())
     }
 
-    /// The elements of a list with commas.
+    /// Returns the elements of a comma-separated list.
     pub(super) fn list(&self, section: &str, key: &str) -> Vec<String> {
         let value = self.get(section, key).unwrap_or_default();
         let parts = value
@@ -56,7 +57,7 @@ impl Ini {
         parts.filter(|part| !part.is_empty()).collect()
     }
 
-    /// A flag, as oslo.config spells it.
+    /// Parses a flag in the spelling of oslo.config.
     pub(super) fn flag(&self, section: &str, key: &str) -> Option<bool> {
         match self.get(section, key)?.to_ascii_lowercase().as_str() {
             "true" | "1" | "on" | "yes" => Some(true),
@@ -65,7 +66,7 @@ impl Ini {
         }
     }
 
-    /// True if one of the keys is there.
+    /// True if any of the keys is set.
     pub(super) fn has_any(&self, section: &str, keys: &[&str]) -> bool {
         keys.iter().any(|key| self.get(section, key).is_some())
     }

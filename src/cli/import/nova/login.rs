@@ -1,17 +1,17 @@
-//! The source of tokens: where Keystone is and who Noren is there, which targets Nova may name, and how displays are
-//! logged in at.
+//! Writes the token source: the address of Keystone and Noren's login there, the targets that Nova may name, and the
+//! login at displays.
 
 use super::super::draft::{list, quoted};
 use super::{DISPLAYS, Importer, Proxy, SERIAL, SERIAL_LINES, SPICE, VNC};
 
-/// The sections with a login of Nova, the first that has one.
+/// The sections that may contain a login of Nova; the first one that does is used.
 const LOGINS: [&str; 2] = ["keystone_authtoken", "service_user"];
-/// Files of secrets, which the checklist says how to make.
+/// Files of secrets; the checklist says how to create them.
 const PASSWORD: &str = "/etc/noren/nova-password";
 const SECRET: &str = "/etc/noren/nova-secret";
 
 impl Importer<'_> {
-    /// Writes the source of tokens.
+    /// Writes the token source.
     pub(super) fn source(&mut self, proxies: &[Proxy]) {
         let mut keys = vec![("source", quoted("nova"))];
         self.identity(&mut keys);
@@ -74,7 +74,7 @@ impl Importer<'_> {
         }
     }
 
-    /// The section that the login is in; one may name another as `auth_section`.
+    /// Returns the section that contains the login; a section may refer to another one with `auth_section`.
     fn login_section(&self) -> String {
         let has_login = |section: &str| self.conf.has_any(section, &["auth_url", "username"]);
         let named = LOGINS.iter().map(|section| {
@@ -99,7 +99,7 @@ impl Importer<'_> {
         list(rules.iter().map(String::as_str))
     }
 
-    /// The table `rfb`: `auth_schemes` of `[vnc]`, and its certificates.
+    /// Returns the table `rfb`: the `auth_schemes` of `[vnc]`, and its certificates.
     fn rfb(&mut self, proxies: &[Proxy]) -> Option<String> {
         let uses = |one: &Proxy| proxies.iter().any(|proxy| proxy.section == one.section);
         if !uses(&VNC) {

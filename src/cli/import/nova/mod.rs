@@ -1,5 +1,5 @@
-//! `nova.conf`: the proxies of OpenStack's consoles (nova-novncproxy, nova-serialproxy, nova-spicehtml5proxy) as one
-//! Noren. Passwords stay where they are; a point of the checklist says how the file of each is made.
+//! Converts `nova.conf`: one Noren replaces the proxies of OpenStack's consoles (nova-novncproxy, nova-serialproxy,
+//! nova-spicehtml5proxy). Passwords are not copied; a point of the checklist says how to create the file of each.
 
 mod ini;
 mod login;
@@ -12,11 +12,11 @@ use anyhow::Context as _;
 use super::draft::{Draft, list, quoted};
 use ini::Ini;
 
-/// Ports of displays: libvirt begins with 5900 and counts upwards.
+/// Port range of displays: libvirt begins with 5900 and counts upwards.
 const DISPLAYS: &str = "5900-6899";
-/// `[serial_console]` `port_range`, by default.
+/// Default of `port_range` in `[serial_console]`.
 const SERIAL_LINES: &str = "10000:20000";
-/// Time between two looks at a token, where Nova closes consoles whose token has ended.
+/// Interval between two checks of a token, if Nova closes consoles whose token has expired.
 const RECHECK: &str = "30s";
 
 /// One of Nova's proxies.
@@ -27,7 +27,7 @@ struct Proxy {
     port: &'static str,
     base_url: &'static str,
     default_port: &'static str,
-    /// The directory of its page; none for a proxy without one.
+    /// The directory of its page; `None` for a proxy without a page.
     pages: Option<&'static str>,
 }
 
@@ -59,7 +59,7 @@ const SPICE: Proxy = Proxy {
     pages: Some("/usr/share/spice-html5"),
 };
 
-/// Makes a noren.toml of these files, of which later ones add to earlier ones.
+/// Converts these files to a noren.toml; values of later files replace those of earlier ones.
 pub(super) fn import(files: &[PathBuf]) -> anyhow::Result<String> {
     let mut conf = Ini::default();
     for file in files {
@@ -97,7 +97,7 @@ struct Importer<'a> {
 }
 
 impl Importer<'_> {
-    /// True if this cloud has such consoles. `[vnc]` is on unless it says otherwise.
+    /// True if this cloud has such consoles. `[vnc]` is enabled by default.
     fn is_used(&self, proxy: &Proxy) -> bool {
         let default = proxy.section == VNC.section;
         let enabled = self.conf.flag(proxy.section, "enabled");
@@ -185,7 +185,7 @@ impl Importer<'_> {
         }
     }
 
-    /// `same`, and the pages of `allowed_origins` by either scheme: Nova compares hosts alone.
+    /// Returns `same`, and the pages of `allowed_origins` with both schemes: Nova compares hosts only.
     fn origins(&self) -> Vec<String> {
         let hosts = self.conf.list("console", "allowed_origins");
         let both = hosts.iter().flat_map(|host| {
@@ -227,7 +227,8 @@ impl Importer<'_> {
         }
     }
 
-    /// The rules for who may show the pages in a frame, as the dashboard does. Nova's proxies leave it to everybody.
+    /// Returns the rules for pages that may show consoles in a frame, as the dashboard does. Nova's proxies permit it
+    /// to all pages.
     fn framing(&mut self) -> String {
         let pages: Vec<_> = self.origins().into_iter().skip(1).collect();
         if pages.is_empty() {
@@ -298,7 +299,7 @@ impl Importer<'_> {
     }
 }
 
-/// A host as it stands before a port.
+/// Formats a host for use before a port.
 fn bracketed(host: &str) -> String {
     if host.contains(':') && !host.starts_with('[') {
         format!("[{host}]")
@@ -307,7 +308,7 @@ fn bracketed(host: &str) -> String {
     }
 }
 
-/// The path at which the page of a proxy opens its WebSocket, if it is not the root.
+/// Returns the path at which the page of a proxy opens its WebSocket, unless it is the root.
 fn socket_path(proxy: &Proxy, url: &str) -> Option<String> {
     let (_, rest) = url.split_once("://")?;
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));

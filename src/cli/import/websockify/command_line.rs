@@ -1,7 +1,7 @@
-//! The words of websockify in a whole command line: what a shell, a unit of systemd, `sudo` or an interpreter has in
-//! front of them is taken off.
+//! Finds websockify's arguments in a whole command line: removes the parts that belong to a shell, a systemd unit,
+//! `sudo` or an interpreter.
 
-/// Programs that take websockify's options.
+/// Programs that accept websockify's options.
 const PROGRAMS: &[&str] = &[
     "websockify",
     "websockify.py",
@@ -9,10 +9,10 @@ const PROGRAMS: &[&str] = &[
     "websockify-py",
 ];
 
-/// noVNC's script, which starts websockify with options of its own.
+/// The scripts of noVNC, which start websockify with options of their own.
 const LAUNCHERS: &[&str] = &["novnc_proxy", "launch.sh"];
 
-/// websockify's options. A beginning that only one of them has stands for it.
+/// The options of websockify, which may be abbreviated as long as they are unambiguous.
 const OPTIONS: &[&str] = &[
     "--auth-plugin",
     "--auth-source",
@@ -53,7 +53,7 @@ const OPTIONS: &[&str] = &[
     "--wrap-mode",
 ];
 
-/// The words behind the name of the program, or all of them if it is not there.
+/// Returns the words after the name of the program, or all words if it is missing.
 pub(super) fn words(line: &[String]) -> Vec<String> {
     // A line in quotes is one word.
     let mut words: Vec<String> = match line {
@@ -118,7 +118,7 @@ pub(super) fn words(line: &[String]) -> Vec<String> {
     rest.collect()
 }
 
-/// noVNC's script has a few options, and websockify gets the others' meaning.
+/// Converts the arguments of noVNC's script to those of websockify.
 fn launched(words: &[String]) -> Vec<String> {
     let mut made = Vec::new();
     let (mut listen, mut vnc) = ("6080".to_owned(), "localhost:5900".to_owned());
@@ -144,7 +144,7 @@ fn launched(words: &[String]) -> Vec<String> {
     made
 }
 
-/// Redirections, and the sign that lets a command run by itself.
+/// True for redirections and control operators of a shell.
 fn is_of_the_shell(word: &str) -> bool {
     let bare = word.trim_start_matches(|sign: char| sign.is_ascii_digit());
     matches!(word, "&" | "&&" | ";" | "|" | "\\")
@@ -152,7 +152,7 @@ fn is_of_the_shell(word: &str) -> bool {
         || word.starts_with("&>")
 }
 
-/// An option with its whole name.
+/// Returns an option with its full name.
 fn full(word: &str) -> String {
     let (name, value) = word
         .split_once('=')
@@ -168,7 +168,7 @@ fn full(word: &str) -> String {
     }
 }
 
-/// The words of a line, as a shell and systemd see them.
+/// Splits a line into words, as a shell and systemd do.
 fn split(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

@@ -1,13 +1,13 @@
-//! Command lines of websockify (0.8 to 0.13): where it listens, and where its tokens lead.
+//! Converts command lines of websockify (0.8 to 0.13): its listening address, and the targets of its tokens.
 
 mod command_line;
 
 use super::draft::{Draft, list, quoted};
 
-/// Options with a value that say nothing for Noren.
+/// Options with a value that have no meaning for Noren.
 const WITHOUT_MEANING: &[&str] = &["--log-file", "--syslog"];
 
-/// Advice for each option that is not carried over. Those with a value end in `=`.
+/// Advice for each option that is not carried over. The names of options with a value end in `=`.
 const LEFT: &[(&str, &str)] = &[
     (
         "--ssl-ciphers=",
@@ -22,10 +22,10 @@ const LEFT: &[(&str, &str)] = &[
     ("--libserver", "there is only one way to serve"),
 ];
 
-/// Default targets of a source in the network: websockify connects to whatever it is told.
+/// Targets that a token source in the network may name by default; websockify itself connects to any target.
 const OWN_CONSOLES: &str = "127.0.0.0/8:5900-5999";
 
-/// Options that need nothing here.
+/// Options that need no counterpart.
 const NEEDLESS: &[&str] = &[
     "-D",
     "--daemon",
@@ -35,7 +35,7 @@ const NEEDLESS: &[&str] = &[
     "--legacy-syslog",
 ];
 
-/// Makes a noren.toml of a command line.
+/// Converts a command line to a noren.toml.
 pub(super) fn import(line: &[String]) -> String {
     let mut import = Importer::default();
     let line = command_line::words(line);
@@ -71,7 +71,7 @@ struct Importer<'a> {
     listen: Option<&'a str>,
     mode: Option<&'a str>,
     verifies: bool,
-    /// Clients without TLS are not served.
+    /// True if clients without TLS are refused.
     encrypted_only: bool,
     authorities: Option<&'a str>,
     web: Option<&'a str>,
@@ -171,7 +171,8 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// websockify adds a number to the name of a file; here each console has one in a directory.
+    /// Converts `--record`. websockify adds a number to the name of a file; Noren writes a file for each console into a
+    /// directory.
     fn record(&mut self, file: &str) {
         let directory = match file.rsplit_once('/') {
             Some(("", _)) => "/",
@@ -259,7 +260,7 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// The `tls` of the target of a table.
+    /// Returns the `tls` of a target.
     fn tls(&self) -> Option<(&'static str, String)> {
         self.encrypts.then(|| ("tls", "{}".to_owned()))
     }
@@ -354,7 +355,7 @@ impl<'a> Importer<'a> {
         self.network(&[("source", quoted("http")), ("url", quoted(&url))]);
     }
 
-    /// `HOST:PORT:DATABASE:PASSWORD:NAMESPACE`, of which the last three may be left out or empty.
+    /// Converts `HOST:PORT:DATABASE:PASSWORD:NAMESPACE`, of which the last three parts may be missing or empty.
     fn redis(&mut self, source: &str) {
         let parts = parts(source);
         let part = |index: usize| {
@@ -387,7 +388,7 @@ impl<'a> Importer<'a> {
         self.network(&keys);
     }
 
-    /// A token source whose targets are limited by `allow`.
+    /// Adds a token source in the network, whose targets are limited by `allow`.
     fn network(&mut self, keys: &[(&str, String)]) {
         let allow = [("allow", list([OWN_CONSOLES]))];
         let all: Vec<_> = keys
@@ -426,13 +427,13 @@ impl<'a> Importer<'a> {
     }
 }
 
-/// True for several letters behind one dash, such as `-vD`.
+/// True for several short options behind one dash, such as `-vD`.
 fn is_several(name: &str) -> bool {
     let letters = name.strip_prefix('-').unwrap_or_default();
     letters.len() > 1 && letters.chars().all(|letter| "vD6".contains(letter))
 }
 
-/// The parts of a source between colons. One that has a colon stands in quotes.
+/// Splits a source at its colons. A part that contains a colon is in quotes.
 fn parts(source: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut quoted = false;
@@ -449,7 +450,7 @@ fn parts(source: &str) -> Vec<String> {
     parts
 }
 
-/// `TokenFile` of `websockify.token_plugins.TokenFile`.
+/// Returns the last part of a plugin's name: `TokenFile` of `websockify.token_plugins.TokenFile`.
 fn last_part(plugin: &str) -> &str {
     plugin.rsplit('.').next().unwrap_or(plugin)
 }

@@ -1,4 +1,4 @@
-//! The client of a comparison: one request on a connection of its own, and what came of it.
+//! The client of a comparison: sends one request on a connection of its own, and reads the outcome.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use super::Listener;
 use super::requests::Request;
 use super::stub::MARK;
 
-/// Time limit for one answer.
+/// Time limit of one response.
 const LONGEST: Duration = Duration::from_secs(5);
-/// The largest answer that is read.
+/// Size limit of one response.
 const LARGEST: u64 = 512 * 1024;
 
 /// The outcome of a request.
@@ -26,23 +26,24 @@ const LARGEST: u64 = 512 * 1024;
 pub(super) enum Reply {
     /// An app got the request.
     App(App),
-    /// The server answered by itself.
+    /// The server responded itself.
     Own { status: u16, location: String },
-    /// No response.
+    /// There was no response.
     Nothing,
 }
 
-/// The request as an app got it, and the answer as the client did.
+/// The request as an app received it, and the response as the client received it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct App {
     pub(super) number: usize,
-    /// Method and target.
+    /// Method and target of the request.
     pub(super) line: String,
     pub(super) request: BTreeMap<String, String>,
     pub(super) response: BTreeMap<String, String>,
 }
 
-/// Sends a request, and reads the response. A redirect of a path to itself with a slash is followed, as clients do.
+/// Sends a request, and reads the response. A redirect of a path to itself with a final slash is followed, as clients
+/// do.
 pub(super) async fn ask(listener: &Listener, request: &Request) -> Reply {
     let answer = once(listener, request).await;
     let slash = format!("{}/", request.path);
@@ -114,7 +115,7 @@ fn read(text: &str) -> Option<Reply> {
     }))
 }
 
-/// Headers by their names in small letters; lines of one name are joined.
+/// Collects headers by their names in lower case; lines of the same name are joined.
 fn headers<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for (name, value) in lines.filter_map(|line| line.split_once(':')) {

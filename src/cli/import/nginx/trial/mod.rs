@@ -1,9 +1,9 @@
-//! `noren import nginx --check`: nginx with a file, and Noren with what was made of it, get the same requests, and the
-//! differences are reported.
+//! `noren import nginx --check`: sends the same requests to nginx with a file and to Noren with the imported file, and
+//! reports the differences.
 //!
-//! Both listen on UNIX sockets in a directory of their own, and in the place of every app is a stub that sends back
-//! what it was asked (`stub`). So no port, no app and no other nginx of this machine is touched. `theirs` writes the
-//! file for nginx, `ours` the one for Noren, `requests` says what is asked, and `report` compares.
+//! Both listen on UNIX sockets in a temporary directory, and a stub that sends back each request (`stub`) replaces
+//! every app. So no port, no app and no other nginx of this machine is touched. `theirs` writes the file for nginx,
+//! `ours` the one for Noren, `requests` chooses the requests, and `report` compares the responses.
 
 mod client;
 mod ours;
@@ -30,11 +30,11 @@ const LONGEST: Duration = Duration::from_secs(120);
 /// The directory of a comparison, with the sockets of the stubs.
 struct Place {
     directory: TempDir,
-    /// The number of each address of an app.
+    /// The number of the stub for each address of an app.
     apps: BTreeMap<String, usize>,
 }
 
-/// An address of nginx and its socket here.
+/// An address of nginx, and the socket that replaces it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Listener {
     /// `0.0.0.0:80`, `[::]:443` or `unix:/path`.
@@ -43,13 +43,13 @@ struct Listener {
     socket: PathBuf,
 }
 
-/// The outcome of a comparison: its lines, and the number of requests that get further in Noren than in nginx.
+/// The result of a comparison: its lines, and the number of requests that Noren admits and nginx refuses.
 pub(in crate::cli::import) struct Outcome {
     pub(in crate::cli::import) text: String,
     pub(in crate::cli::import) open: usize,
 }
 
-/// Compares nginx with the configuration that was made of its file.
+/// Compares nginx with the configuration that was imported from its file.
 pub(super) fn compare(directives: &[Directive], made: &str) -> Result<Outcome> {
     Config::parse(made, "noren.toml").map_err(|error| {
         anyhow!("the result is not complete yet, so nothing can be compared: {error}")
@@ -118,14 +118,14 @@ impl Place {
         self.directory.path().join(name)
     }
 
-    /// The socket of the stub in the place of an address.
+    /// Returns the socket of the stub that replaces an address.
     fn app(&mut self, address: &str) -> PathBuf {
         let next = self.apps.len();
         let number = *self.apps.entry(address.to_owned()).or_insert(next);
         self.path(&format!("app-{number}"))
     }
 
-    /// Makes one stub stand for several addresses: nginx and Noren choose between them in different ways.
+    /// Assigns one stub to several addresses, because nginx and Noren choose between them in different ways.
     fn join(&mut self, addresses: &[String]) {
         let Some(first) = addresses.first() else {
             return;
@@ -137,7 +137,7 @@ impl Place {
         }
     }
 
-    /// The addresses that a stub stands for.
+    /// Returns the addresses that a stub replaces.
     fn addresses(&self, number: usize) -> String {
         let all = self.apps.iter().filter(|(_, known)| **known == number);
         let all: Vec<&str> = all.map(|(address, _)| address.as_str()).collect();
@@ -145,7 +145,7 @@ impl Place {
     }
 }
 
-/// The address of an app in one spelling, of a URL or of a `server` in an `upstream`.
+/// Returns the normal form of an app's address, from a URL or from a `server` of an `upstream`.
 fn address(written: &str) -> String {
     let bare = written.trim_end_matches([':', '/']);
     let (is_tls, bare) = match bare.split_once("://") {
@@ -158,7 +158,7 @@ fn address(written: &str) -> String {
     super::values::with_port(bare, if is_tls { "https" } else { "http" })
 }
 
-/// Finds a program in the directories where it usually is.
+/// Finds a program in the usual directories.
 fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);

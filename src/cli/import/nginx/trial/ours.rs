@@ -1,4 +1,4 @@
-//! The file for Noren: the same routes, with sockets, certificates and files of the comparison.
+//! Writes the file for Noren: the same routes, with sockets, certificates and files of the comparison.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use super::super::writer::CLOSED;
 use super::process::Running;
 use super::{Listener, Place, address};
 
-/// The file, and where Noren listens with it.
+/// The file, and the listeners of Noren with it.
 #[derive(Debug)]
 pub(super) struct Ours {
     text: String,
@@ -58,7 +58,7 @@ impl Ours {
         })
     }
 
-    /// The listener that corresponds to this address of nginx.
+    /// Returns the listener that corresponds to this address of nginx.
     pub(super) fn beside(&self, theirs: &Listener) -> Option<&Listener> {
         let port = |one: &Listener| {
             let port = one
@@ -98,13 +98,13 @@ impl Ours {
     }
 }
 
-/// The tables of a list.
+/// Returns the tables of a list.
 fn tables<'a>(file: &'a mut Table, name: &str) -> impl Iterator<Item = &'a mut Table> {
     let list = file.get_mut(name).and_then(Value::as_array_mut);
     list.into_iter().flatten().filter_map(Value::as_table_mut)
 }
 
-/// Gives each listener a socket; a part of a server, which has none, gets one.
+/// Gives each listener a socket. A part of a server has no listener, so it gets one.
 fn listeners(file: &mut Table, place: &Place, certificate: &Value) -> Vec<Listener> {
     let default = || {
         let table = [
@@ -144,7 +144,7 @@ fn listeners(file: &mut Table, place: &Place, certificate: &Value) -> Vec<Listen
     found
 }
 
-/// Makes an app lead to the stubs instead of its addresses.
+/// Replaces the addresses of an app by stubs.
 fn app(app: &mut Table, place: &mut Place, users: &Value) {
     let url = app.remove("url").into_iter();
     let urls = app.remove("urls");

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// Time limit for a process to begin to listen, or to end by itself.
+/// Time limit for a process to start listening, or to end by itself.
 const LONGEST: Duration = Duration::from_secs(15);
-/// Pause between two looks.
+/// Pause between two checks.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A process; it is killed when this is dropped.

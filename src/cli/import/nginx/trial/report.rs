@@ -1,4 +1,4 @@
-//! The differences between the answers of nginx and of Noren, the grave ones first.
+//! Reports the differences between the responses of nginx and of Noren, the grave ones first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -9,10 +9,10 @@ use super::client::{App, Reply};
 use super::requests::{OTHER, Request};
 use super::{Listener, Outcome, Place};
 
-/// The most lines of each kind.
+/// Limit on the lines of each kind of difference.
 const MOST: usize = 40;
 
-/// Headers of requests that differ in any case: they have the addresses of the comparison, or are about one connection.
+/// Headers of requests that always differ: they contain the addresses of the comparison, or concern one connection.
 const OF_THE_CONNECTION: &[&str] = &[
     "connection",
     "content-length",
@@ -28,7 +28,7 @@ const OF_THE_CONNECTION: &[&str] = &[
     "x-request-id",
 ];
 
-/// The kinds of differences, in their order.
+/// The kinds of differences, in the order of the report.
 const KINDS: [&str; 6] = [
     "an app is asked here, and nginx asks none",
     "another app is asked here, or with another request",
@@ -45,7 +45,7 @@ pub(super) struct Report<'a> {
     headers: [BTreeSet<String>; 2],
     asked: usize,
     addresses: BTreeSet<String>,
-    /// Differences of each kind, with the first request that shows each and the number of requests that do.
+    /// Differences of each kind, each with the first request that shows it and the number of such requests.
     differences: [BTreeMap<String, (String, usize)>; 6],
     notes: Vec<String>,
 }
@@ -66,7 +66,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Things that the comparison leaves out.
+    /// Adds notes on directives that the comparison leaves out.
     pub(super) fn notes(&mut self, notes: &BTreeSet<String>) {
         self.notes.extend(notes.iter().cloned());
     }
@@ -84,7 +84,7 @@ impl<'a> Report<'a> {
         ));
     }
 
-    /// Compares the answers of nginx and of Noren to one request.
+    /// Compares the responses of nginx and of Noren to one request.
     pub(super) fn add(&mut self, listener: &Listener, request: &Request, answers: &[Reply; 2]) {
         self.asked += 1;
         self.addresses.insert(listener.address.clone());
@@ -199,7 +199,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// The lines.
+    /// Returns the lines of the report.
     pub(super) fn finish(self) -> Outcome {
         let mut text = String::new();
         let addresses: Vec<_> = self.addresses.iter().map(String::as_str).collect();
@@ -242,7 +242,7 @@ impl<'a> Report<'a> {
     }
 }
 
-/// True for two redirects to one address.
+/// True for two redirects to the same address.
 fn lead_to_one_place(theirs: &Reply, ours: &Reply) -> bool {
     let target = |answer: &Reply| match answer {
         Reply::Own {
@@ -255,7 +255,7 @@ fn lead_to_one_place(theirs: &Reply, ours: &Reply) -> bool {
     theirs.is_some() && theirs == target(ours)
 }
 
-/// The names of headers that a file sets.
+/// Collects the names of headers that a file sets.
 fn collect(directives: &[Directive], headers: &mut [BTreeSet<String>; 2]) {
     let [requests, responses] = headers;
     for one in directives {

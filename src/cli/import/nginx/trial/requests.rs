@@ -1,18 +1,18 @@
-//! The requests of a comparison: the names and paths that a file has, what is beside and below them, and a few that
-//! any file should answer as before.
+//! Chooses the requests of a comparison: for the names and paths in a file, for paths beside and below them, and a few
+//! whose responses no import should change.
 
 use super::super::paths::written;
 use super::super::syntax::Directive;
 
 use noren::text::percent;
 
-/// The most requests for one address.
+/// Limit on the requests for one address.
 const MOST: usize = 3000;
 
 /// A name that no file has.
 pub(super) const OTHER: &str = "other.invalid";
 
-/// Paths of no location, which patterns are often about.
+/// Paths that no location names, and that patterns often concern.
 const PATHS: &[&str] = &[
     "/",
     "/noren-check",
@@ -33,12 +33,12 @@ pub(super) struct Request {
     pub(super) method: &'static str,
     pub(super) host: String,
     pub(super) path: String,
-    /// True if the request has the name and the password of the comparison.
+    /// True if the request contains the user name and the password of the comparison.
     pub(super) password: bool,
 }
 
 impl Request {
-    /// The request as it is sent. A WebSocket is a method of its own here.
+    /// Formats the request as it is sent. A WebSocket is treated as a method of its own.
     pub(super) fn text(&self) -> String {
         let Self {
             method,
@@ -128,7 +128,7 @@ fn asks_passwords(directives: &[Directive]) -> bool {
         .any(|one| one.name() == "auth_basic_user_file" || asks_passwords(&one.block))
 }
 
-/// The paths of all locations that are no patterns.
+/// Collects the paths of all locations that are not patterns.
 fn collect(directives: &[Directive], paths: &mut Vec<String>) {
     for one in directives {
         if one.name() == "location"

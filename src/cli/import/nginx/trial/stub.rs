@@ -1,4 +1,4 @@
-//! Stubs in the place of apps: each sends back the head of the request that it got, and which one it is.
+//! Stubs that replace apps: each sends back the head of the request that it received, and its own number.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use super::Place;
 
 /// The first words of a body.
 pub(super) const MARK: &str = "noren-import-stub ";
-/// The largest head that is read; both servers have passed it on.
+/// Size limit of a head; both servers have accepted it by then.
 const LARGEST: usize = 256 * 1024;
 
 /// Serves all stubs, until the result is dropped.
@@ -36,7 +36,7 @@ pub(super) fn serve(place: &Place) -> Result<JoinSet<()>> {
     Ok(tasks)
 }
 
-/// Responds on a connection. A broken connection is noticed by the client.
+/// Responds on a connection. The client notices if the connection breaks.
 async fn answer(mut stream: UnixStream, number: usize) {
     let mut head = Vec::new();
     while !head.windows(4).any(|bytes| bytes == b"\r\n\r\n") {

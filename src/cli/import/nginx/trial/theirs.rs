@@ -1,7 +1,7 @@
-//! The file for nginx: the same servers and locations, with sockets, certificates and files of the comparison.
+//! Writes the file for nginx: the same servers and locations, with sockets, certificates and files of the comparison.
 //!
-//! Leaves out everything that could reach beyond the comparison: directives that write files or run programs,
-//! addresses of other servers, and every directive that is not known here. Does not know what Noren answers.
+//! Leaves out everything that could have effects beyond the comparison: directives that write files or run programs,
+//! addresses of other servers, and every unknown directive. Must not know the responses of Noren.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -15,14 +15,14 @@ use super::super::syntax::Directive;
 use super::process::Running;
 use super::{Listener, Place, address, program};
 
-/// The most directives that nginx may refuse, one after the other.
+/// Limit on the directives that nginx may refuse, one after the other.
 const MOST_REFUSED: usize = 50;
 
 /// Directives whose blocks contain no directives.
 const VERBATIM: &[&str] = &["map", "geo", "split_clients", "types", "charset_map"];
 
-/// Directives that have another place here, or none: they write files, listen, reach other servers, run programs, or
-/// count what a comparison would use up.
+/// Directives that are replaced or left out: they write files, listen, reach other servers, run programs, or limit
+/// requests that a comparison would use up.
 const LEFT_OUT: &[&str] = &[
     "access_log",
     "aio",
@@ -78,7 +78,7 @@ const LEFT_OUT: &[&str] = &[
     "zone",
 ];
 
-/// Beginnings of such names.
+/// Prefixes of the names of such directives.
 const LEFT_OUT_BEGINNINGS: &[&str] = &[
     "accept_mutex",
     "google_perftools",
@@ -112,22 +112,22 @@ const LEFT_OUT_BEGINNINGS: &[&str] = &[
     "otel_",
 ];
 
-/// Files of certificates that are replaced.
+/// Directives with files of certificates that are replaced.
 const AUTHORITIES: &[&str] = &["ssl_client_certificate", "ssl_trusted_certificate"];
 
-/// The file for nginx, line by line, and the properties of the comparison.
+/// The file for nginx, line by line, and its listeners, names and notes.
 #[derive(Debug, Default)]
 pub(super) struct Theirs {
     /// The lines, each with the directive that it comes from.
     lines: Vec<(String, Option<String>)>,
     pub(super) listeners: Vec<Listener>,
-    /// The names of all servers; of a pattern with a star one that fits.
+    /// The names of all servers; for a pattern with a star, a name that matches it.
     pub(super) hosts: Vec<String>,
     /// Sentences about directives that the comparison leaves out.
     pub(super) notes: BTreeSet<String>,
 }
 
-/// The surroundings in which a directive is read.
+/// The context in which a directive is converted.
 struct Around<'a, 'b> {
     place: &'b mut Place,
     upstreams: &'b BTreeSet<&'a str>,
@@ -249,7 +249,7 @@ impl Theirs {
         self.close();
     }
 
-    /// The socket in the place of an address.
+    /// Returns the socket that replaces an address.
     fn socket(&mut self, listen: &Listen<'_>, place: &Place) -> String {
         let known = self
             .listeners
@@ -268,7 +268,7 @@ impl Theirs {
         socket.display().to_string()
     }
 
-    /// `server` of an `upstream`.
+    /// Converts a `server` of an `upstream`.
     fn backend(&mut self, one: &Directive, around: &mut Around<'_, '_>) {
         let socket = around.place.app(&address(one.argument(0)));
         let socket = format!("unix:{}", socket.display());
@@ -353,7 +353,7 @@ impl Theirs {
         self.lines.push(("}".to_owned(), None));
     }
 
-    /// Starts nginx. What it refuses by itself, because it lacks a module, is left out and told.
+    /// Starts nginx. A directive that nginx refuses, because it lacks a module, is left out and noted.
     pub(super) fn start(&mut self, place: &Place) -> Result<Running> {
         let nginx = program("nginx").ok_or_else(|| {
             anyhow!("nginx is not installed here, and its answers are what --check compares with; on Debian: \
@@ -394,7 +394,7 @@ impl Theirs {
         )
     }
 
-    /// Takes the line out that nginx complains about; false if it is none that can be missed.
+    /// Removes the line that nginx complains about; false if the comparison cannot do without it.
     fn leave_out(&mut self, error: &str) -> bool {
         let number = error
             .rsplit_once(':')
@@ -444,10 +444,10 @@ impl Theirs {
     }
 }
 
-/// Lines before those of the file.
+/// Number of lines before those of the file.
 const HEAD_LINES: usize = 9;
 
-/// Makes one stub stand for all addresses of an upstream.
+/// Assigns one stub to all addresses of an upstream.
 fn join_upstreams<'a>(
     directives: &'a [Directive],
     place: &mut Place,
@@ -469,7 +469,7 @@ fn join_upstreams<'a>(
     }
 }
 
-/// A word as nginx reads it.
+/// Quotes a word for nginx.
 fn quoted(word: &str) -> String {
     let is_special = |sign: char| {
         sign.is_whitespace() || matches!(sign, ';' | '{' | '}' | '"' | '\'' | '\\' | '#')
