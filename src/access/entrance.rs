@@ -1,6 +1,6 @@
-//! Authentication of a route: the certificate and the password it requires.
+//! Authentication of a route by the certificate and the password that it requires.
 //!
-//! Noren checks both itself, before the app gets any request. Independent of what lies behind.
+//! Noren checks both itself, before the app gets any request. Must not know the handler of the route.
 
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ impl Entrance {
     /// Admits a client; returns the name of the user whose password was verified.
     ///
     /// # Errors
-    /// [`NotAdmitted`] says whether the certificate or the password failed.
+    /// [`NotAdmitted`] says if the certificate or the password failed.
     pub(crate) async fn admit(
         &self,
         headers: &HeaderMap,
@@ -71,10 +71,10 @@ impl Entrance {
         user.map(Some).map_err(NotAdmitted::Password)
     }
 
-    /// Admits a client by its certificate alone.
+    /// Admits a client by its certificate only.
     ///
     /// # Errors
-    /// [`NotAdmitted`] says what is wrong with it.
+    /// [`NotAdmitted`] says what is wrong with the certificate.
     pub(crate) fn admit_certificate(&self, client: Option<&ClientName>) -> Result<(), NotAdmitted> {
         if self.needs_certificate {
             let client = client.ok_or(NotAdmitted::NoCertificate)?;

@@ -1,8 +1,8 @@
 //! Recognises password hashes of unsupported kinds by their form.
 //!
 //! A file of users may come from anywhere: `htpasswd`, `/etc/shadow`, a database. If a hash were taken for a plain
-//! password, anyone who has seen the file could log in with it, so text that looks like a hash is not a password
-//! unless the file says so. Independent of the use of the result.
+//! password, anyone who has seen the file could log in with it. So text that looks like a hash is no password unless
+//! the file marks it as one. Independent of the use of the result.
 
 /// Kinds by their prefix, in lower case; the first match counts.
 const BY_BEGINNING: &[(&str, &str)] = &[
@@ -49,7 +49,7 @@ const BY_BEGINNING: &[(&str, &str)] = &[
     ("*", "locked account"),
 ];
 
-/// The kind of hash that a text looks like, if any.
+/// Returns the kind of hash that a text looks like, if any.
 pub(super) fn hash_kind(text: &str) -> Option<&'static str> {
     let small = text.to_ascii_lowercase();
     let by_beginning = BY_BEGINNING

@@ -1,11 +1,11 @@
 //! Known host names of the server, for connections without TLS.
 //!
-//! A page can point its own name to any address (DNS rebinding): its browser then takes this server for the page's
-//! own, sends the page's name as the host, and treats the two as one origin. With TLS no certificate covers such a
-//! name. Without TLS, only names are served that no outsider can have, or that the configuration contains. An
-//! address is not such a name, and the browser of a page that was loaded from one sends the address.
+//! A page can make its own name resolve to any address (DNS rebinding): its browser then takes this server for the
+//! page's own, sends the page's name as the host, and treats the two as one origin. With TLS no certificate covers such
+//! a name. Without TLS, only names are served that no outsider can own, or that the configuration contains. An IP
+//! address is always served, because a browser sends it only for a page that was loaded from that address.
 //!
-//! Independent of what is served, and of how a refusal is sent.
+//! Must not know the handlers, or how a refusal is sent.
 
 use std::net::Ipv4Addr;
 
@@ -15,14 +15,14 @@ use crate::config::{Config, HostPattern, ListenAddress, OriginRule, ServerHosts}
 use crate::net::host_name;
 use crate::tls::Acceptor;
 
-/// The known names of one configuration.
+/// The known host names of one configuration.
 #[derive(Debug)]
 pub(crate) struct KnownHosts {
     any: bool,
     listed: Vec<HostPattern>,
     /// The system's own names, such as `portal.example.org` and `portal.local`.
     own: Vec<String>,
-    /// The certificates, whose names are known hosts.
+    /// The TLS acceptor, whose certificates contain further known names.
     certified: ArcSwapOption<Acceptor>,
 }
 
@@ -56,7 +56,7 @@ impl KnownHosts {
         }
     }
 
-    /// Replaces the names from certificates by those of a listener.
+    /// Replaces the names from certificates by those of a listener's acceptor.
     pub(crate) fn certified_by(&self, acceptor: Option<&Acceptor>) {
         self.certified.store(acceptor.cloned().map(Into::into));
     }

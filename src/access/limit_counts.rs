@@ -1,7 +1,7 @@
-//! Counts of events per client, which the limits are checked against: the time up to which each address has used its
-//! share, and the provisional places that it holds.
+//! Counts of events per client, against which the limits are checked: for each address, the time up to which it has
+//! used its rate, and the provisional places that it holds.
 //!
-//! Memory is bounded: beyond a number of addresses, further ones share one count. Must not know requests.
+//! Memory is bounded: beyond a number of addresses, further ones have one count together. Must not know requests.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -14,12 +14,12 @@ use tokio::sync::Notify;
 use crate::access::proven::Mark;
 use crate::sync::lock;
 
-/// Limit on addresses with a count of their own. Further ones share one count: memory is bounded, and an attacker
-/// with that many addresses gains nothing from even more.
+/// Limit on addresses with a count of their own. Further addresses have one count together: memory is bounded, and an
+/// attacker with that many addresses gains nothing from even more.
 pub(super) const MOST: usize = 100_000;
 /// Number of shards of the table, so that requests rarely wait for each other.
 pub(super) const PARTS: usize = 16;
-/// Longest time for which a client is refused, however often it has exceeded a limit.
+/// Longest time for which a client is refused, no matter by how much it has exceeded a limit.
 pub(super) const LONGEST: Duration = Duration::from_secs(600);
 
 /// The time after which a client may try again.
@@ -29,34 +29,34 @@ pub(crate) struct TooMany(pub Duration);
 /// A permitted rate of events, with a burst.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rate {
-    /// Time that one event takes up.
+    /// Time between two events at the permitted rate.
     pub(super) each: Duration,
     /// Time by which a client may be ahead of its rate.
     pub(super) burst: Duration,
 }
 
-/// Time up to which each address has used its share (the "generic cell rate algorithm").
+/// Counts of all addresses: the time up to which each has used its rate (the "generic cell rate algorithm").
 #[derive(Debug)]
 pub(super) struct Counts {
     hasher: RandomState,
     pub(super) since: Instant,
     parts: [Mutex<HashMap<IpAddr, Duration>>; PARTS],
-    /// The shared count of addresses without their own.
+    /// The common count of addresses without one of their own.
     others: Mutex<Duration>,
-    /// Places that each address holds, which are at most as many as its requests in progress.
+    /// Provisional places that each address holds, at most as many as its requests in progress.
     pub(super) held: Mutex<HashMap<IpAddr, Held>>,
-    /// Notified when a place is given back.
+    /// Notified when a place is released.
     pub(super) freed: Notify,
     most: usize,
 }
 
-/// Places of one address.
+/// Provisional places of one address.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     own: u32,
-    /// Requests that share each place.
+    /// Number of requests that share each place.
     shared: HashMap<Mark, u32>,
-    /// The ends of brief places, the earliest first; some of them are over.
+    /// Ends of the brief places, the earliest first; some of them have passed.
     brief: VecDeque<Duration>,
 }
 
@@ -67,7 +67,7 @@ pub(super) enum Kind {
     Own,
     /// A place of all requests with the same mark.
     Shared(Mark),
-    /// Held until this time at most.
+    /// A place that is held until this time at most.
     Brief(Duration),
 }
 
@@ -90,7 +90,7 @@ impl Rate {
 }
 
 impl Held {
-    /// Number of places held beside one of this kind. A shared place that is held already is not counted.
+    /// Number of places held beside one of this kind. A shared place that is held already does not count.
     pub(super) fn others(&mut self, kind: Kind, now: Duration) -> u32 {
         while self.brief.front().is_some_and(|end| *end <= now) {
             self.brief.pop_front();

@@ -1,8 +1,8 @@
-//! Rate limits per client: requests, in all or to one route, failed logins and wrong tokens.
+//! Rate limits per client: on all requests, on requests to one route, on failed logins and on wrong tokens.
 //!
-//! A client is an address, of IPv6 a network of 64 bits, as the connection or a trusted proxy reports it; nothing
-//! else in a request counts, so changing it does not help. Independent of the request, and of how a refusal is
-//! sent.
+//! A client is an address (for IPv6 a /64 network), as the connection or a trusted proxy reports it. Other properties
+//! of a request do not matter, so changing them does not help a client. Independent of the request, and of how a
+//! refusal is sent.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,15 +18,15 @@ use crate::sync::lock;
 
 pub(crate) use crate::access::limit_counts::TooMany;
 
-/// Burst of requests, as the number that the permitted rate admits in this time: a page with all its parts, for
-/// each of those who share an address, and then the next page.
+/// Burst of requests, in seconds of the permitted rate: enough for a page with all its parts, for each of the clients
+/// that share an address, and then for the next page.
 const BURST: u32 = 10;
-/// Time for which a brief place is held: an app that refuses a guess has done so by then, and one that takes longer is
-/// working, or waits for something to tell.
+/// Time for which a brief place is held: an app that refuses a guess has done so by then; an app that takes longer is
+/// working on the request, or holds it open.
 const BRIEF: Duration = Duration::from_secs(5);
-/// Time for which a request waits for a brief place: those before it are held no longer.
+/// Time limit of waiting for a brief place: earlier places are held no longer.
 const BRIEF_WAIT: Duration = Duration::from_secs(6);
-/// Interval of tries to get one, as its end is no event.
+/// Interval between two attempts to get a brief place, as its end causes no notification.
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// Counts of clients towards the limits, which may change. Clones share the counts.
@@ -56,7 +56,7 @@ pub(crate) struct Limit {
     counts: Arc<Counts>,
 }
 
-/// A provisional event in a limit. It counts when it is dropped, unless it is forgiven or shared.
+/// A provisional event in a limit. It counts when it is dropped, unless it was forgiven or is shared.
 #[derive(Debug)]
 pub(crate) struct Place {
     counts: Arc<Counts>,
@@ -93,7 +93,7 @@ impl Limits {
         &self.logins
     }
 
-    /// Credentials that do not count as guesses.
+    /// Accepted credentials, which do not count as guesses.
     #[must_use]
     pub(crate) fn accepted(&self) -> &Accepted {
         &self.accepted
@@ -105,8 +105,8 @@ impl Limits {
         &self.tokens
     }
 
-    /// Bearer tokens that were counted as wrong ones once, and may be the app's: a client sends its own with each
-    /// message, while a guesser sends others.
+    /// Bearer tokens that have counted as wrong once, and may be tokens of the app: a client sends its own with each
+    /// message, while a guesser sends different ones.
     #[must_use]
     pub(crate) fn app_tokens(&self) -> &Accepted {
         &self.app_tokens
@@ -121,7 +121,7 @@ impl Limit {
         }
     }
 
-    /// Counts without a limit, for limits that count together.
+    /// Counts without a limit, for several limits that share them.
     #[must_use]
     pub(crate) fn unlimited() -> Self {
         Self::new(None, &Arc::default())
@@ -135,8 +135,8 @@ impl Limit {
         Self::new(Some(Rate { each, burst }), &self.counts)
     }
 
-    /// Counts an event, if the limit permits it. Returns the time by which it comes before its turn in the rate, which
-    /// is what it takes of the burst.
+    /// Counts an event, if the limit permits it. Returns the time by which the event is ahead of the rate, that is the
+    /// part of the burst that it uses.
     ///
     /// # Errors
     /// [`TooMany`] with the time to wait; the event is not counted then.
@@ -164,7 +164,7 @@ impl Limit {
             .look(address, |used, now| rate.has_room(used, now))
     }
 
-    /// Counts an event that has happened, whether the limit permits it or not: many at once are refused for
+    /// Counts an event that has happened, even beyond the limit: a client with many events at once is refused for
     /// longer.
     pub(crate) fn count(&self, peer: Peer) {
         if let (Some(rate), Some(address)) = (self.rate, peer.counted_as()) {
@@ -172,8 +172,8 @@ impl Limit {
         }
     }
 
-    /// Takes a provisional place in a limit, if it permits one; `None` if there is no limit. The place does not
-    /// expire while it is held, so that no more is forgiven than was counted. Requests with the same mark share one.
+    /// Takes a provisional place in a limit, if it permits one; `None` if there is no limit. The place does not expire
+    /// while it is held, so that no more is forgiven than was counted. Requests with the same mark share a place.
     ///
     /// # Errors
     /// [`TooMany`] with the time to wait.
@@ -181,11 +181,12 @@ impl Limit {
         self.place(peer, |_| shared.map_or(Kind::Own, Kind::Shared))
     }
 
-    /// Takes a place that others may take after five seconds, and waits until one is free: for credentials that change
-    /// with each request, or that come with requests which are answered late. It counts as others do.
+    /// Takes a place that expires for other requests after five seconds, and waits until one is free: for credentials
+    /// that change with each request, or that are sent with requests whose responses come late. It counts like other
+    /// places.
     ///
     /// # Errors
-    /// [`TooMany`] with the time to wait, at once if so many events have counted.
+    /// [`TooMany`] with the time to wait; at once if the counted events alone reach the limit.
     pub(crate) async fn hold_briefly(&self, peer: Peer) -> Result<Option<Place>, TooMany> {
         let place = async {
             loop {
@@ -233,12 +234,12 @@ impl Limit {
 }
 
 impl Place {
-    /// Takes the event back: it does not count.
+    /// Releases the place without counting the event.
     pub(crate) fn forgive(mut self) {
         self.forgiven = true;
     }
 
-    /// True if it counts when it is dropped.
+    /// True if the event counts when the place is dropped.
     #[must_use]
     pub(crate) fn counts(&self) -> bool {
         !matches!(self.kind, Kind::Shared(_))
@@ -246,7 +247,7 @@ impl Place {
 }
 
 impl Drop for Place {
-    /// Counts the event, because its outcome says so or its client has left.
+    /// Counts the event unless it was forgiven: its outcome was a failure, or its client has left.
     fn drop(&mut self) {
         let mut held = lock(&self.counts.held);
         if !self.forgiven && self.counts() {

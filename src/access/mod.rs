@@ -1,7 +1,7 @@
 //! Access control: rate limits, known host names, origins of WebSockets, users and certificates of routes,
 //! sessions of the app, and tokens for channels.
 //!
-//! Independent of what is opened, and of how a refusal is sent.
+//! Must not know what is opened, or how a refusal is sent.
 
 pub(crate) mod entrance;
 mod hash_kind;

@@ -1,8 +1,8 @@
-//! Recently accepted credentials by address: a browser sends its own with everything it loads, while a guesser
-//! sends others.
+//! Recently accepted credentials, by address: a browser sends the same credential with every request, while a guesser
+//! sends different ones.
 //!
-//! A page that is open to everybody accepts any credential, so an acceptance holds for its own page only, unless Noren
-//! itself has verified the password. Independent of the kind of credential, and of what it opens.
+//! A page without access control accepts any credential, so an acceptance is valid for its own page only, unless Noren
+//! itself has verified the password. Must not know the kind of credential, or what it opens.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -13,40 +13,40 @@ use std::time::{Duration, Instant};
 use crate::net::Peer;
 use crate::sync::lock;
 
-/// Limit on remembered addresses. For further ones nothing counts as accepted.
+/// Limit on remembered addresses. Credentials at further addresses never count as accepted.
 const MOST: usize = 10_000;
 /// Limit on remembered credentials of one address.
 const EACH: usize = 64;
-/// Pages that are remembered of one address at most, each with the credential that it accepted.
+/// Limit on remembered pages of one address, each with the credential that it accepted.
 const PAGES: usize = 128;
-/// Time for which an acceptance counts.
+/// Time for which an acceptance is remembered.
 const AGE: Duration = Duration::from_secs(3600);
 
 /// The accepted credentials. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Accepted(Arc<Memory>);
 
-/// A credential or a page as it is remembered: hashed with a key that changes with every start.
+/// A remembered credential or page: its hash, with a key that changes at every start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Mark(u64);
 
-/// Knowledge of a credential at an address.
+/// The standing of a credential at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// The credential was not accepted recently.
     Unknown,
-    /// Accepted for another page, which may be open to everybody.
+    /// Accepted for another page, which may have no access control.
     Elsewhere,
     /// Accepted for this page, or verified by Noren.
     Good,
 }
 
-/// The pages that an acceptance holds for.
+/// The pages for which an acceptance is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
     /// One page, which may accept any credential.
     Page(Mark),
-    /// No page: the request may have been for one that accepts any credential.
+    /// No known page: the request may have been for one that accepts any credential.
     Somewhere,
     /// All pages: Noren has verified the password.
     Everywhere,
@@ -63,7 +63,7 @@ struct Memory {
 #[derive(Debug, Default)]
 struct OfAddress {
     credentials: VecDeque<Credential>,
-    /// The pages of clients, each with the credential it has accepted.
+    /// Pages, each with the credential that it has accepted.
     pages: VecDeque<(Mark, Mark)>,
 }
 
@@ -76,13 +76,13 @@ struct Credential {
 }
 
 impl Accepted {
-    /// The hash of a credential or a page.
+    /// Hashes a credential or a page.
     #[must_use]
     pub(crate) fn mark(&self, value: impl Hash) -> Mark {
         Mark(self.0.hasher.hash_one(value))
     }
 
-    /// The standing of a credential at an address, for this page.
+    /// Returns the standing of a credential at an address, for this page.
     #[must_use]
     pub(crate) fn standing(&self, peer: Peer, credential: Mark, page: Option<Mark>) -> Standing {
         let now = self.0.since.elapsed();

@@ -1,5 +1,5 @@
-//! Limits per client address of each app and directory: requests in a time, and requests in progress. Routes of one
-//! zone count together.
+//! Limits per client address of each app and directory: on the rate of requests, and on requests in progress. Routes of
+//! one zone have common counts.
 //!
 //! Independent of the request, and of how a refusal is sent.
 
@@ -12,7 +12,7 @@ use crate::config::{App, Config, Files, RequestLimits, RequestRate};
 use crate::net::{AddressLimit, AddressPermit, Peer};
 use crate::sync::lock;
 
-/// Counts of clients at each zone, and at each route without one. Clones share them.
+/// Counts of clients in each zone, and for each route without a zone. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RouteCounts(Arc<Mutex<HashMap<String, Zone>>>);
 
@@ -23,7 +23,7 @@ pub(crate) struct RouteLimits {
     files: Vec<Option<RouteLimit>>,
 }
 
-/// The counts of routes that count together. They go by the name of the zone, or of the only route.
+/// The common counts of some routes, by the name of their zone or of the only route.
 #[derive(Clone, Debug)]
 struct Zone {
     rate: Limit,
@@ -34,10 +34,10 @@ struct Zone {
 #[derive(Debug)]
 pub(crate) struct RouteLimit {
     rate: Option<Limit>,
-    /// Time by which a request may come before its turn without being held back.
+    /// Time by which a request may be ahead of the rate without being delayed.
     at_once: Duration,
     in_progress: AddressLimit,
-    /// Limit on requests in progress; 0 is none.
+    /// Limit on requests in progress; 0 means no limit.
     most: usize,
 }
 
@@ -51,7 +51,7 @@ pub(crate) enum Exceeded {
 }
 
 impl RouteLimits {
-    /// Creates the limits of a configuration over these counts, which forget what has no route any more.
+    /// Creates the limits of a configuration over these counts; removes counts that no route uses any more.
     #[must_use]
     pub(crate) fn new(config: &Config, counts: &RouteCounts) -> Self {
         let mut known = lock(&counts.0);
@@ -77,13 +77,13 @@ impl RouteLimits {
         Self { apps, files }
     }
 
-    /// The limits of an app, by its number.
+    /// Limits of an app, by its index.
     #[must_use]
     pub(crate) fn of_app(&self, index: usize) -> Option<&RouteLimit> {
         self.apps.get(index)?.as_ref()
     }
 
-    /// The limits of a directory, by its number.
+    /// Limits of a directory, by its index.
     #[must_use]
     pub(crate) fn of_files(&self, index: usize) -> Option<&RouteLimit> {
         self.files.get(index)?.as_ref()
@@ -111,7 +111,7 @@ impl RouteLimit {
         }
     }
 
-    /// Takes the permit of a request, which belongs to it until it is over; `None` if there is no limit.
+    /// Takes the permit of a request, to be held until the request ends; `None` if there is no limit.
     ///
     /// # Errors
     /// [`Exceeded::InProgress`] if its address is at the limit.
@@ -120,7 +120,7 @@ impl RouteLimit {
         permit.ok_or(Exceeded::InProgress)
     }
 
-    /// Counts a request, and returns the time for which it has to be held back.
+    /// Counts a request, and returns the time by which it has to be delayed.
     ///
     /// # Errors
     /// [`Exceeded::Rate`] if the limit is reached; the request is not counted then.

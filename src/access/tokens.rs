@@ -1,12 +1,12 @@
 //! Tokens for channels: the bearer may subscribe to the channels that it names, or publish on them, until it
 //! expires.
 //!
-//! They are those of the Mercure protocol: a JSON Web Token with the claim `mercure`, which has lists of topics
-//! under `subscribe` and `publish`. A topic is here the name of a channel, a pattern in which `*` stands for a
-//! word, or `*` alone, which is every channel. In URI templates (RFC 6570) a word that is one simple expression is
-//! supported: `job.{id}` means `job.*`. Any other topic, such as a URL, names no channel here and is ignored.
+//! They are tokens of the Mercure protocol: a JSON Web Token with the claim `mercure`, which has lists of topics under
+//! `subscribe` and `publish`. Here a topic is the name of a channel, a pattern in which `*` stands for a word, or `*`
+//! alone for every channel. In URI templates (RFC 6570) a word that is one simple expression is supported: `job.{id}`
+//! means `job.*`. Any other topic, such as a URL, names no channel here and is ignored.
 //!
-//! Independent of the existing channels, and of how a refusal is sent. No token reaches a log.
+//! Independent of the existing channels, and of how a refusal is sent. A token is never logged.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -107,7 +107,7 @@ pub enum OrderError {
     /// A key file cannot be used.
     #[error(transparent)]
     Key(KeyError),
-    /// Several of them.
+    /// Several key files cannot be used.
     #[error(transparent)]
     Keys(Faults<KeyError>),
     /// The lifetime exceeds the accepted maximum.
@@ -172,7 +172,7 @@ impl Topic {
     }
 }
 
-/// True for a simple expression (RFC 6570 §2.3), without the dots and encodings that would not be one word.
+/// True for a simple expression (RFC 6570 §2.3) without dots and encodings, which could stand for several words.
 fn is_variable(text: &str) -> bool {
     !text.is_empty()
         && text
@@ -199,7 +199,7 @@ impl Grant {
         self.publish.iter().any(|topic| topic.is(name))
     }
 
-    /// A lease until the token expires. Removing its key does not end it.
+    /// A lease that ends when the token expires. Removing the key of the token does not end it.
     #[must_use]
     pub(crate) fn lease(&self) -> Lease {
         Lease::until(self.until, self.subject())
@@ -207,7 +207,7 @@ impl Grant {
 }
 
 impl TokenError {
-    /// True if the token may be a guess; one that has expired was valid once.
+    /// True if the token may be a guess. An expired token is not, because it was valid once.
     #[must_use]
     pub(crate) fn is_guess(&self) -> bool {
         matches!(self, Self::Invalid(_))
@@ -230,9 +230,9 @@ impl Tokens {
         }))
     }
 
-    /// Finds the token of a request: in `Authorization`, else in the query, for pages whose `EventSource` cannot
-    /// set a header, else in the cookie. A bearer token of another kind is ignored: it is the app's, or the
-    /// publish token.
+    /// Finds the token of a request: in `Authorization`, otherwise in the query, for pages whose `EventSource` cannot
+    /// set a header, otherwise in the cookie. A bearer token of another kind is ignored: it is a token of the app, or
+    /// the publish token.
     #[must_use]
     pub(crate) fn find(&self, headers: &HeaderMap, query: Option<&str>) -> Option<Shown> {
         let bearer = || {
@@ -282,7 +282,7 @@ impl Tokens {
     }
 }
 
-/// The token in a query: in Mercure's parameter, or in that of RFC 6750 §2.3.
+/// The token in a query: in the parameter of Mercure, or in that of RFC 6750 §2.3.
 fn in_query(query: &str) -> Option<String> {
     let find = |wanted: &str| {
         let mut pairs = form_urlencoded::parse(query.as_bytes());

@@ -1,9 +1,9 @@
 //! Noren's own users, with passwords from a file (HTTP basic authentication, RFC 7617).
 //!
-//! A line of the file is `name:password` or `name:hash`, with a bcrypt hash as `htpasswd -B` makes it. A password
-//! that could be taken for a hash of another kind is written `name:{PLAIN}password`. None is kept in clear, and
-//! the time of a refusal does not reveal whether a user exists, also if the hashes have different costs: each
-//! refusal does the work of the most expensive one. Independent of routes, and of how a refusal is sent.
+//! A line of the file is `name:password` or `name:hash`, with a bcrypt hash as `htpasswd -B` creates it. A password
+//! that could be taken for a hash of another kind is written as `name:{PLAIN}password`. No password is stored in clear.
+//! The time of a refusal does not reveal if a user exists, even if the hashes have different costs: each refusal takes
+//! as much work as the most expensive hash. Independent of routes, and of how a refusal is sent.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -28,18 +28,18 @@ use crate::text::permission::Use;
 const LARGEST_FILE: u64 = 1 << 20;
 /// Limit on the cost of a hash: each step doubles the time of a comparison; 10 takes some 50 ms.
 const MOST_COST: u32 = 14;
-/// Prefix of a password in clear text, for one that looks like a hash.
+/// Prefix of a password in clear text that looks like a hash.
 const PLAIN: &str = "{PLAIN}";
 /// Limit on waiting comparisons with hashes. One is performed at a time, so that guesses occupy at most one core.
 const WAITING: usize = 16;
-/// Limit on remembered correct passwords, with which further requests of the same user need no comparison.
+/// Limit on remembered correct passwords; requests with a remembered one need no comparison.
 const REMEMBERED: usize = 10_000;
 
 /// The users with a password.
 pub(crate) struct Users {
     secrets: HashMap<Box<str>, Secret>,
-    /// The most expensive secret, which is compared in place of that of an unknown user; the result is a refusal
-    /// all the same.
+    /// The most expensive secret, with which the password of an unknown user is compared; the result is a refusal in
+    /// any case.
     stand_in: Secret,
     key: hmac::Key,
     proven: Mutex<HashSet<Box<[u8]>>>,
@@ -165,7 +165,8 @@ impl Users {
         }
     }
 
-    /// True if a password matches the hash: a remembered result, or a comparison in turn.
+    /// True if a password matches the hash, by a remembered result or by a comparison, of which one is performed at a
+    /// time.
     async fn matches(
         &self,
         hash: Arc<str>,
@@ -222,10 +223,9 @@ struct Compared {
     rounds: u64,
 }
 
-/// Compares a password with a hash. A wrong one takes as many rounds as the most expensive hash of the file,
-/// whatever the cost of this one: the time would otherwise reveal who is in the file. A hash of cost c takes 2^c
-/// rounds, and one of each cost from c on, below the most expensive, takes what is left of those of the most
-/// expensive.
+/// Compares a password with a hash. A wrong password takes as many rounds as the most expensive hash of the file,
+/// whatever the cost of this one: the time would otherwise reveal which users are in the file. A hash of cost c takes
+/// 2^c rounds; one further hash of each cost from c up to the highest cost, exclusive, adds the missing rounds.
 fn compare(password: &str, hash: &str, dearest: u32) -> Compared {
     let cost = cost_of(hash).unwrap_or(dearest);
     let right = bcrypt::verify(password, hash).unwrap_or(false);
@@ -275,14 +275,14 @@ fn entry(line: &str, key: &hmac::Key) -> Result<(Box<str>, Secret), String> {
     }
 }
 
-/// The password behind [`PLAIN`], which nginx also supports.
+/// The password behind [`PLAIN`], a prefix that nginx also supports.
 fn said_plain(secret: &str) -> Option<&str> {
     let (mark, password) = secret.split_at_checked(PLAIN.len())?;
     mark.eq_ignore_ascii_case(PLAIN).then_some(password)
 }
 
-/// The cost in a bcrypt hash, `$2y$10$` and 53 letters. `None` for one that cannot be compared: it would be
-/// refused without any work, and so sooner than others.
+/// The cost in a bcrypt hash, `$2y$10$` and 53 letters. `None` for an invalid hash, which would be refused without any
+/// work, and so faster than others.
 fn cost_of(hash: &str) -> Option<u32> {
     let bcrypt = ["$2a$", "$2b$", "$2y$"];
     let known = bcrypt.iter().any(|kind| hash.starts_with(kind));

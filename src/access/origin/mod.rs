@@ -1,9 +1,9 @@
 //! Origin check of WebSockets: compares the `Origin` header with the `origins` of a route.
 //!
-//! A browser sends cookies with a WebSocket to any host, whatever page asks for it, and applies no same-origin
-//! rule to it (RFC 6455, section 10.2). Without this check every page on the web could open the visitor's
-//! consoles. Origins are RFC 6454, sections 6 and 7; a WebSocket's origin is that of the page, so it begins with
-//! `https://` where the socket's own address begins with `wss://`.
+//! A browser sends cookies with a WebSocket to any host, no matter which page opens it, and applies no same-origin rule
+//! to it (RFC 6455, section 10.2). Without this check every page on the web could open the visitor's consoles. Origins
+//! follow RFC 6454, sections 6 and 7; the origin of a WebSocket is that of the page, so it begins with `https://` where
+//! the URL of the socket begins with `wss://`.
 //!
 //! Must not know tokens, sessions, or how a refusal is sent.
 
@@ -34,7 +34,7 @@ pub(crate) enum OriginDenied {
     /// There is no `Origin`, and `missing-origin` is false.
     #[error("the request has no Origin header, and {0}.missing-origin is false")]
     Missing(Arc<str>),
-    /// There are several `Origin` headers, and the true one is unknown.
+    /// There are several `Origin` headers, and the true one cannot be known.
     #[error("the request has more than one Origin header")]
     Several,
     /// The header is neither an origin nor `null`.
@@ -58,7 +58,7 @@ pub(crate) enum OriginDenied {
 impl OriginPolicy {
     /// Creates the policy from `origins` and `missing-origin` of a table of the configuration.
     ///
-    /// An `Exact` rule that is no origin permits nothing.
+    /// An `Exact` rule that is not a valid origin permits nothing.
     pub(crate) fn new(table: &str, rules: &[OriginRule], missing: bool) -> Self {
         let exact = rules.iter().filter_map(|rule| match rule {
             OriginRule::Exact(origin) => Origin::parse(origin),
@@ -76,7 +76,7 @@ impl OriginPolicy {
     /// Checks the `Origin` header of a request for `scheme://authority`, where `scheme` is `http` or `https` and
     /// `authority` is the `Host` header or `:authority`, with or without a port.
     ///
-    /// Takes all headers, because several `Origin` lines are refused whatever they say.
+    /// Takes all headers, because several `Origin` lines are refused regardless of their values.
     pub(crate) fn permits(
         &self,
         headers: &HeaderMap,

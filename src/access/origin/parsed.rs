@@ -27,7 +27,7 @@ enum Host {
 }
 
 impl Origin {
-    /// Parses `scheme://host` or `scheme://host:port`, with nothing behind it.
+    /// Parses `scheme://host` or `scheme://host:port`, with nothing after it.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (scheme, authority) = text.split_once("://")?;
         if text.len() > LONGEST {

@@ -1,9 +1,9 @@
-//! Requests on their way to an app that change a session, or may do so: a logout, or a switch after which the same
-//! session has other rights.
+//! Requests to an app that change a session, or may do so: a logout, or a switch after which the same session has other
+//! rights.
 //!
-//! A `POST` to a logout path that the app accepts ends the session at once. Apps log out by other methods and below
-//! the path as well, and what looks like that may be a page that only asks; so the app is queried again, at once,
-//! about all that is open. Independent of how the app is queried.
+//! A `POST` to a logout path that the app accepts ends the session at once. Apps also log out by other methods and
+//! below the path, and such a request may also be for a page that only asks the visitor. So after it the app is queried
+//! again, at once, about everything that is open. Independent of how the app is queried.
 
 use std::sync::Arc;
 
@@ -20,7 +20,8 @@ use crate::shutdown::Shutdown;
 pub(crate) struct Change {
     kind: Kind,
     sessions: Vec<Credential>,
-    /// Parts of the credentials of the request: the session may have been opened with more or less than is shown here.
+    /// Parts of the credentials of the request: the session may have been opened with more or fewer credentials than
+    /// these.
     parts: Box<[Credential]>,
 }
 
@@ -33,8 +34,8 @@ enum Kind {
 }
 
 impl Sessions {
-    /// Checks whether a request to the app with index `app` may change its session. If a logout ends all sessions of
-    /// its user, the app may be queried for the name of the user, before it gets the request.
+    /// Returns the change, if a request to the app with index `app` may change its session. If a logout ends all
+    /// sessions of its user, the app may be queried for the name of the user, before it gets the request.
     pub(crate) async fn change(
         &self,
         app: usize,
@@ -83,8 +84,9 @@ impl Sessions {
     }
 
     /// Handles the response to a request that may change its session. A logout that the app has accepted ends the
-    /// session, with all open connections, and the result is true; after any other, the app is queried again, and about
-    /// whatever was opened with a part of the same credentials after each.
+    /// session, with all open connections, and the result is true. After any other such request, the app is queried
+    /// again about the session. After both it is queried about everything that was opened with a part of the same
+    /// credentials.
     pub(crate) fn make(
         self: &Arc<Self>,
         change: &Change,
@@ -110,7 +112,7 @@ impl Sessions {
         ends
     }
 
-    /// Messages about a logout for the other nodes of a cluster, one for each reading, if they share the key.
+    /// Messages about a logout to the other nodes of a cluster, one for each reading; none if the nodes share no key.
     pub(crate) fn to_tell(&self, change: &Change) -> impl Iterator<Item = Vec<u8>> {
         let sessions = if self.is_shared {
             &*change.sessions

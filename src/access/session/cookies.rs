@@ -1,18 +1,18 @@
-//! The readings of a `Cookie` line: RFC 6265 has one, and servers have others.
+//! The readings of a `Cookie` line: RFC 6265 defines one, and servers have others.
 //!
-//! Python's `SimpleCookie` takes blanks around `=`, and blanks and commas between cookies; it removes quotes and undoes
-//! backslashes, as servlet containers do; PHP and Rack undo percent-encoding; PHP folds `.` and `[` in names to `_`;
-//! Django and Node remove the blanks of Unicode around names and values, in UTF-8 or Latin-1; of two cookies of one
-//! name some servers take the first and some the last. What all of them read alike is *usual*.
-//! Must not know what a cookie is for.
+//! Python's `SimpleCookie` accepts blanks around `=`, and blanks and commas between cookies; it removes quotes and
+//! backslashes, as servlet containers do; PHP and Rack percent-decode; PHP folds `.` and `[` in names to `_`; Django
+//! and Node remove Unicode blanks around names and values, in UTF-8 or Latin-1; of two cookies of the same name some
+//! servers take the first and some the last. A line that all of them read alike is *usual*. Must not know the purpose
+//! of a cookie.
 
-/// Limit on sessions that one line may stand for.
+/// Limit on the sessions that one line may identify.
 const MOST_READINGS: usize = 32;
 
-/// Length of a cookie with its name from which it may name a session: 64 bits in base64 have eleven letters.
+/// Minimum length of a cookie, with its name, that may identify a session: 64 bits in base64 have eleven letters.
 const SHORTEST: usize = 16;
 
-/// Names with a special meaning in RFC 2109, which `SimpleCookie` still follows; folded.
+/// Names with a special meaning in RFC 2109, which `SimpleCookie` still follows; in folded form.
 const ATTRIBUTES: &[&[u8]] = &[
     b"comment",
     b"domain",
@@ -31,8 +31,8 @@ pub(super) fn are_usual(line: &[u8]) -> bool {
     usual_names(line).is_some()
 }
 
-/// True if every known parser reads the same cookies, with at least one of `names` among them; with `is_optional`,
-/// which says that an `Authorization` identifies the session, none of them is needed.
+/// True if every known parser reads the same cookies, and at least one of `names` is among them. With `is_optional`,
+/// which is true if an `Authorization` identifies the session, none of them is required.
 pub(super) fn make_a_session(line: &[u8], names: &[String], is_optional: bool) -> bool {
     let mut found = line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
     let is_one = |pair: &[u8]| {
@@ -77,7 +77,7 @@ fn usual_names(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     (names.len() == count).then_some(names)
 }
 
-/// A name in a form in which two are equal if some server treats them as equal.
+/// Normal form of a name: two names have the same if any server treats them as equal.
 fn folded(name: &[u8]) -> Vec<u8> {
     name.iter().copied().map(fold).collect()
 }
@@ -90,7 +90,7 @@ fn fold(byte: u8) -> u8 {
     }
 }
 
-/// The sessions that a line may stand for, each as the parts of its key; and true if the list is complete.
+/// The sessions that a line may identify, each as the parts of its key. The flag is true if the list is complete.
 pub(super) fn readings(line: &[u8], names: &[String]) -> (Vec<Vec<Vec<u8>>>, bool) {
     let decoded = percent_decoded(line);
     let texts: &[&[u8]] = if decoded == line {
@@ -143,9 +143,9 @@ pub(super) fn readings(line: &[u8], names: &[String]) -> (Vec<Vec<Vec<u8>>>, boo
     (readings, is_complete)
 }
 
-/// The parts by which a session may be found again when the others have changed: each value of a session's cookie in
-/// each reading. Where all cookies make the session, those whose value may be the name of one: other visitors have a
-/// language and a colour, too.
+/// The parts that identify a session even after its other cookies have changed: each value of a session cookie in each
+/// reading. If all cookies belong to the session, only those that are long enough to identify one: other visitors have
+/// the same language or colour.
 pub(super) fn parts(line: &[u8], names: &[String]) -> Vec<Vec<Vec<u8>>> {
     let decoded = percent_decoded(line);
     let texts: &[&[u8]] = if decoded == line {
@@ -274,8 +274,8 @@ fn add_readings(text: &[u8], values: &mut Vec<Vec<u8>>) {
     }
 }
 
-/// Bytes of blanks that Python or JavaScript remove: in UTF-8, and in Latin-1, by which Node and WSGI decode. U+001C to
-/// U+001F cannot stand in a header.
+/// Bytes of blanks that Python or JavaScript remove: in UTF-8, and in Latin-1, with which Node and WSGI decode. U+001C
+/// to U+001F cannot occur in a header.
 const BLANKS: [&[u8]; 24] = [
     b" ",
     b"\t",
@@ -302,7 +302,7 @@ const BLANKS: [&[u8]; 24] = [
     b"\xe3\x80\x80",
     b"\xef\xbb\xbf",
 ];
-/// The blanks of Latin-1 that are no ASCII.
+/// The blanks of Latin-1 that are not ASCII.
 const LATIN_BLANKS: [&[u8]; 2] = [b"\x85", b"\xa0"];
 
 /// The text without blanks of any kind at its beginning.

@@ -1,13 +1,13 @@
-//! Identification of visitors by keyed hashes: of everything the app gets to know about a visitor, and of the
-//! sessions that this may contain.
+//! Identification of visitors by keyed hashes: of everything that the app gets to know about a visitor, and of the
+//! sessions that this may identify.
 //!
-//! There are two hashes, for two uses. An answer of the app depends on **all** that it got: every byte of `Cookie`
-//! and `Authorization`, the host and the address; a difference that only some parsers see is a difference here. A
-//! logout concerns a **session**, which is identified by the values of its cookies, in each reading that some
+//! There are two hashes, for two purposes. A response of the app depends on **all** that the app got: every byte of
+//! `Cookie` and `Authorization`, the host and the address; a difference that only some parsers see is a difference
+//! here. A logout concerns a **session**, which is identified by the values of its cookies, in each reading that some
 //! parser has of them.
 //!
-//! Only keyed hashes are kept, so that neither a memory dump nor a log reveals a session without an open socket.
-//! Independent of the app's answers.
+//! Only keyed hashes are stored, so that neither a memory dump nor a log reveals the credentials of a session without
+//! an open socket. Independent of the app's responses.
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
@@ -17,28 +17,29 @@ use http::{HeaderMap, HeaderValue};
 use crate::access::session::cookies;
 use crate::access::session::query::Matter;
 
-/// A keyed hash: of everything the app gets to know about a visitor, of a session, or of the object of a query.
-/// Equal only for equal input.
+/// A keyed hash: of everything the app gets to know about a visitor, of a session, or of the object of a query. Equal
+/// inputs have equal hashes, and different inputs different ones.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Credential([u8; 32]);
 
 /// The key of the hashes: random for each start unless a cluster shares it, and kept across a reload.
 pub(super) struct Secret(hmac::Key);
 
-/// The credentials of a visitor.
+/// Hashes of the credentials of a visitor.
 #[derive(Clone)]
 pub(super) struct Shown {
     /// Hash of everything the app gets to know.
     pub(super) whole: Credential,
     /// Hashes of the possible sessions, one for each reading.
     pub(super) sessions: Box<[Credential]>,
-    /// Hashes of parts by which one of them may be found: each cookie of the session, and the `Authorization`.
+    /// Hashes of parts by which one of the sessions can be found: of each session cookie, and of the `Authorization`.
     pub(super) parts: Box<[Credential]>,
     /// True if all parsers read the same session, so that an answer may be cached.
     pub(super) is_usual: bool,
     /// True if the list of readings is complete.
     pub(super) is_complete: bool,
-    /// True without a cookie and without `Authorization`: a login would add one, so a refusal may be cached.
+    /// True if the request has neither a cookie nor an `Authorization`: a login would add one, so a refusal may be
+    /// cached.
     pub(super) is_anonymous: bool,
 }
 
@@ -48,7 +49,7 @@ impl Credential {
         self.0.to_vec()
     }
 
-    /// Decodes the hash of another node.
+    /// Decodes the hash from another node.
     pub(super) fn of_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
@@ -66,7 +67,7 @@ impl Secret {
     }
 
     /// Hashes the credentials in the head of a request as the app gets it. `names` are the cookies that identify a
-    /// session; if it is empty, all do.
+    /// session; if the list is empty, all cookies do.
     pub(super) fn shown(&self, told: &HeaderMap, names: &[String]) -> Shown {
         let (sessions, is_complete) = self.sessions(told, names);
         let has_authorization = told.contains_key(AUTHORIZATION);
@@ -85,7 +86,7 @@ impl Secret {
         }
     }
 
-    /// Hashes everything the app gets to know, and which of its processes does.
+    /// Hashes everything that the app gets to know about a visitor.
     pub(super) fn whole(&self, told: &HeaderMap) -> Credential {
         let mut parts = Parts::new(self);
         let lines = [
@@ -103,7 +104,7 @@ impl Secret {
         parts.end()
     }
 
-    /// Hashes of the sessions that a visitor may have shown, and true if the list is complete.
+    /// Hashes of the sessions that a request may identify; the flag is true if the list is complete.
     pub(super) fn sessions(&self, told: &HeaderMap, names: &[String]) -> (Box<[Credential]>, bool) {
         let authorization = told.get(AUTHORIZATION).map(HeaderValue::as_bytes);
         let Some(line) = told.get(COOKIE).map(HeaderValue::as_bytes) else {
@@ -129,7 +130,7 @@ impl Secret {
         (sessions.collect(), is_complete)
     }
 
-    /// Hashes of each part of a visitor's credentials alone.
+    /// Hashes of each part of a visitor's credentials separately.
     fn parts(&self, told: &HeaderMap, names: &[String]) -> Box<[Credential]> {
         let line = told.get(COOKIE).map(HeaderValue::as_bytes);
         let cookies = line.map_or_else(Vec::new, |line| cookies::parts(line, names));
@@ -172,7 +173,7 @@ impl Secret {
     }
 }
 
-/// A hash over parts, each with its kind and its length, so that two lists never collide.
+/// A hash over several parts, each with its kind and length, so that two different lists never have the same input.
 struct Parts(hmac::Context);
 
 impl Parts {

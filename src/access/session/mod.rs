@@ -1,9 +1,9 @@
-//! Sessions, verified by querying the app: before anything is opened for a visitor, and again while it is open.
+//! Sessions, verified by querying the app: before anything is opened for a visitor, and repeatedly while it is open.
 //!
-//! The query is a request of our own with the visitor's cookies and `Authorization`. For each credential one query
-//! is in flight at a time, however many visitors wait for it, and a positive answer is cached for a moment if
-//! every parser reads the same credential. It fails closed: anything but a positive answer is a refusal.
-//! Independent of what is opened, and of how a refusal is sent.
+//! The query is a request of Noren with the visitor's cookies and `Authorization`. For each credential one query is in
+//! flight at a time, no matter how many visitors wait for it, and a positive response is cached for a moment if every
+//! parser reads the same credential. It fails closed: any result other than a positive response is a refusal. Must not
+//! know what is opened, or how a refusal is sent.
 
 mod cache;
 mod changes;
@@ -43,11 +43,11 @@ pub(crate) struct Sessions {
     question: Question,
     logout: Vec<String>,
     switch: Vec<String>,
-    /// True for each app that has the same address as the one that knows the sessions.
+    /// True for each app that has the same address as the app that is queried about sessions.
     routes: Vec<bool>,
     /// True if the app treats `/LOGOUT` as `/logout`.
     ignores_case: bool,
-    /// True if there are cookies of Noren that are no part of a session.
+    /// True if there are cookies of Noren that do not belong to a session.
     hides_affinity: bool,
     /// True if other nodes of a cluster identify a session by the same hash.
     is_shared: bool,
@@ -74,16 +74,16 @@ pub(crate) struct Identity {
     pub groups: Arc<[Box<str>]>,
 }
 
-/// Reasons why a visitor may not pass. The text is for the log.
+/// Reasons why a visitor is refused. The text is for the log.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Denied {
     /// There is no session, or it has expired.
     #[error("the app knows no session of this visitor")]
     NotLoggedIn,
-    /// Different parsers read too many sessions from the cookies.
+    /// Different parsers read too many different sessions from the cookies.
     #[error("the cookies of this visitor could be read in too many ways")]
     Illegible,
-    /// The session has no permission for this.
+    /// The session has no permission for the object of the query.
     #[error("the app forbids it to this visitor")]
     Forbidden,
     /// Several parts of the request claim to be the name of the visitor.
@@ -95,16 +95,16 @@ pub(crate) enum Denied {
     /// Too many queries are waiting.
     #[error("{0}")]
     Busy(Arc<str>),
-    /// The app did not answer in time.
+    /// The app did not respond in time.
     #[error("{0}")]
     Slow(Arc<str>),
-    /// The connection failed, or the answer is neither positive nor negative.
+    /// The connection failed, or the response is neither positive nor negative.
     #[error("{0}")]
     Broken(Arc<str>),
 }
 
 impl Denied {
-    /// True if the app has given a negative answer, as opposed to none.
+    /// True if the app has given a negative response, as opposed to none.
     fn is_no(&self) -> bool {
         matches!(
             self,
@@ -126,8 +126,8 @@ impl Visitor {
         &self.identity
     }
 
-    /// Makes the app be queried again while the lease is held. The lease ends with the session, at once if the
-    /// session has ended since the query.
+    /// Returns a lease, while which is held the app is queried repeatedly. The lease ends with the session, at once if
+    /// the session has ended since the query.
     #[must_use]
     pub(crate) fn watch(&self) -> Lease {
         let watched = self.entry.watch(&self.headers);
@@ -136,8 +136,8 @@ impl Visitor {
 }
 
 impl Sessions {
-    /// Creates the queries of a configuration, if there are any. Opens nothing. The entries of the cache with open
-    /// connections are queried in the new way from now on.
+    /// Creates the queries of a configuration, if there are any. Opens no connection. From now on the app is queried
+    /// about open connections according to this configuration.
     #[must_use]
     pub(crate) fn new(
         config: &Config,
@@ -166,7 +166,7 @@ impl Sessions {
         })
     }
 
-    /// Queries the app about a visitor, or uses the answer of a moment ago.
+    /// Queries the app about a visitor, or uses a recent response.
     ///
     /// # Errors
     /// [`Denied`]; also if the app could not be queried.
@@ -197,7 +197,7 @@ impl Sessions {
     /// Queries the app for permission to open the console of this name, if that is configured.
     ///
     /// # Errors
-    /// As for [`ask`](Self::ask); and [`Denied::Ambiguous`] if the guest of the console is unknown.
+    /// As for [`query`](Self::query); and [`Denied::Ambiguous`] if the guest of the console is not certain.
     pub(crate) async fn query_console(
         &self,
         visitor: Visitor,
@@ -213,11 +213,11 @@ impl Sessions {
         self.query_about(visitor, Matter::Console(console)).await
     }
 
-    /// Queries the app for permission to subscribe to each of these channels, if that is configured. The lease has a
-    /// part for each then, in the same order, which ends when the app refuses that channel.
+    /// Queries the app for permission to subscribe to each of these channels, if that is configured. The lease then has
+    /// a part for each channel, in the same order, which ends when the app refuses that channel.
     ///
     /// # Errors
-    /// As for [`ask`](Self::ask), with the first refusal.
+    /// As for [`query`](Self::query), with the first refusal.
     pub(crate) async fn query_channels(
         &self,
         visitor: Visitor,
@@ -232,8 +232,8 @@ impl Sessions {
         Ok(visitor.watch().with_parts(parts))
     }
 
-    /// Permission for one channel: by the answer about the session where that names channels, or by a query of its
-    /// own.
+    /// Permission for one channel: by the response about the session if that names channels, otherwise by a query of
+    /// its own.
     async fn query_channel(&self, visitor: &Visitor, name: &ChannelName) -> Result<Lease, Denied> {
         let entry = &visitor.entry;
         let mut found = entry.channel(name);
@@ -277,7 +277,7 @@ impl Sessions {
         })
     }
 
-    /// True if the last answer of the app about the visitor in these headers was positive. Does not query.
+    /// True if the last response of the app about the visitor with these headers was positive. Sends no query.
     #[must_use]
     pub(crate) fn knows(&self, headers: &HeaderMap) -> bool {
         let cookies = &self.settings.cookies;
@@ -285,13 +285,13 @@ impl Sessions {
         is_complete && self.known.has_session(&sessions)
     }
 
-    /// Closes connections that were idle for too long; to be called about once a second.
+    /// Closes connections that have been idle for too long; to be called about once a second.
     pub(crate) fn close_idle(&self) {
         self.question.close_idle();
     }
 
-    /// Repeats due queries about open connections: one for each credential, however many connections it has. To be
-    /// called about once a second.
+    /// Repeats due queries about open connections: one for each credential, no matter how many connections it has. To
+    /// be called about once a second.
     pub(crate) async fn repeat_queries(self: &Arc<Self>, tasks: &Shutdown) {
         let config::Session {
             interval,
@@ -331,7 +331,7 @@ impl Sessions {
         }
     }
 
-    /// Gets an answer that may be used: a cached one, that of the query in flight, or a new one.
+    /// Returns a valid response: a cached one, that of the query in flight, or a new one.
     async fn settle(
         &self,
         entry: &Entry,
@@ -342,7 +342,7 @@ impl Sessions {
             .await
     }
 
-    /// Does the same with cached answers that are not older than `believed`.
+    /// Like [`settle`](Self::settle), with cached responses that are not older than `believed`.
     async fn settle_within(
         &self,
         believed: Duration,
@@ -408,9 +408,9 @@ impl Sessions {
         verdict
     }
 
-    /// Queries a session for which the app has refused a channel or console, unless its answer is recent. An app may
-    /// refuse a channel to a visitor who is not logged in any more in the same way as to one who is, and only for the
-    /// first the session has ended.
+    /// Queries a session for which the app has refused a channel or console, unless its response is recent. An app may
+    /// refuse a channel in the same way to a visitor who is logged in and to one who is not, and only for the latter
+    /// the session has ended.
     async fn confirm(&self, session: &Entry, visitor: &HeaderMap, refused: Instant) {
         let _turn = session.turn.acquire().await;
         let earliest = refused.checked_sub(self.settings.allow_cache);
@@ -446,8 +446,8 @@ impl Sessions {
     }
 }
 
-/// True if an answer may be cached for the next request. A negative one may not, because a login makes the
-/// credential valid; and after a failure the next request may try again at once.
+/// True if a response may be cached for the next request. A negative one may not, because a login makes the credential
+/// valid; and after a failure the next request may try again at once.
 fn is_believed(verdict: &Verdict, shown: &Shown) -> bool {
     match verdict {
         Ok(_) => shown.is_usual,
@@ -455,7 +455,7 @@ fn is_believed(verdict: &Verdict, shown: &Shown) -> bool {
     }
 }
 
-/// The file of the key that the nodes of a cluster share.
+/// The file of the key that all nodes of the cluster share.
 fn cluster_key(config: &Config) -> Option<&Path> {
     config.cluster.as_ref()?.key.as_deref()
 }

@@ -1,4 +1,4 @@
-//! Channels that the app's answer about a session names (`channels-header`), so that one query is enough for all of
+//! Channels that the app's response about a session names (`channels-header`), so that one query is enough for all of
 //! them. Does not query the app.
 
 use std::collections::HashMap;
@@ -8,17 +8,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{ChannelName, ChannelPattern};
 
-/// The channels of one session: the names in the last positive answer, and those among them with subscribers.
+/// The channels of one session: the names in the last positive response, and the named channels with subscribers.
 #[derive(Debug, Default)]
 pub(super) struct NamedChannels {
     names: Option<Arc<[ChannelPattern]>>,
     open: HashMap<ChannelName, Weak<NamedChannel>>,
 }
 
-/// A channel of a session, while somebody subscribes to it.
+/// A channel of a session, while it has subscribers.
 #[derive(Debug)]
 pub(super) struct NamedChannel {
-    /// Cancelled by an answer that does not name the channel, and with the session.
+    /// Cancelled when a response does not name the channel, and when the session ends.
     pub(super) ended: CancellationToken,
 }
 
@@ -28,14 +28,14 @@ impl NamedChannel {
     }
 }
 
-/// The result of looking up a channel in an answer.
+/// The result of looking up a channel in a response.
 #[derive(Debug)]
 pub(super) enum Naming<T> {
-    /// The answer names the channel.
+    /// The response names the channel.
     Named(T),
-    /// It names channels, and not this one.
+    /// The response names channels, but not this one.
     Missing,
-    /// It says nothing of channels.
+    /// The response does not name channels at all.
     Unsaid,
 }
 
@@ -62,7 +62,7 @@ impl NamedChannels {
         Naming::Named(channel)
     }
 
-    /// Stores the names of a new answer; gives the open channels that it does not name.
+    /// Stores the names in a new response; returns the open channels that it does not name.
     pub(super) fn replace(
         &mut self,
         names: Option<Arc<[ChannelPattern]>>,
@@ -79,7 +79,7 @@ impl NamedChannels {
         refused
     }
 
-    /// Forgets the open channels, which end with their session, and keeps the names.
+    /// Forgets the open channels, which end with their session. The names stay.
     pub(super) fn forget(&mut self) {
         self.open.clear();
     }

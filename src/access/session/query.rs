@@ -1,6 +1,6 @@
-//! One query to the app, and the interpretation of its answer.
+//! Sends one query to the app, and interprets its response.
 //!
-//! Independent of the waiting visitors, and of how long the answer is cached.
+//! Independent of the waiting visitors, and of how long the response is cached.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use crate::tls::DialError;
 use crate::tokens::Console;
 use crate::upstream::{Payload, Requester, Upstream, UpstreamBody, UpstreamError};
 
-/// Limits on reading the rest of a response, in bytes and in time, so that its connection can be reused. Beyond
-/// that a new connection costs less.
+/// Limits on reading the rest of a response, in bytes and in time, so that its connection can be reused. Beyond them a
+/// new connection costs less.
 const DRAINED: usize = 256 * 1024;
 const DRAIN: Duration = Duration::from_secs(1);
 /// Limit on waiting queries. Each is a waiting visitor, so the limit on connections is usually reached first.
@@ -33,21 +33,21 @@ const QUEUE: usize = 10_000;
 const LONGEST_NAME: usize = 256;
 /// Limit on groups of one user.
 const MOST_GROUPS: usize = 256;
-/// Limit on channels, or patterns of their names, in one answer.
+/// Limit on channels, or patterns of their names, in one response.
 const MOST_CHANNELS: usize = 256;
 
-/// Header of every query, which distinguishes it from a visit; clients cannot send it.
+/// Header that marks every query, as opposed to a visitor's request; clients cannot send it.
 const QUESTION: &str = "noren-question";
 
-/// The app's answer: what it grants the visitor, or the reason for a refusal.
+/// The verdict of the app: what it grants to the visitor, or the reason for a refusal.
 pub(super) type Verdict = Result<Granted, Denied>;
 
-/// A positive answer of the app.
+/// A positive response of the app.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Granted {
     pub(super) identity: Identity,
-    /// The channels that the session may listen to; `None` if the answer says nothing of channels, so that each is
-    /// queried.
+    /// The channels to which the session may subscribe; `None` if the response does not name channels, so that each is
+    /// queried separately.
     pub(super) channels: Option<Arc<[ChannelPattern]>>,
 }
 
@@ -129,12 +129,12 @@ impl Question {
         })
     }
 
-    /// True if consoles are queried individually.
+    /// True if each console is queried separately.
     pub(super) fn has_consoles(&self) -> bool {
         self.console.is_some()
     }
 
-    /// True if the app decides about channels: by the answer about the session, or individually.
+    /// True if the app decides about channels: by the response about the session, or separately.
     pub(super) fn has_channels(&self) -> bool {
         self.channel.is_some() || self.channels.is_some()
     }
@@ -259,7 +259,7 @@ impl Question {
     }
 }
 
-/// A valid name of a user or a group: without characters that could break a line of the log.
+/// Returns a name of a user or a group if it is valid: without characters that could break a line of the log.
 fn name(text: &str) -> Option<&str> {
     let name = text.trim();
     let fits = (1..=LONGEST_NAME).contains(&name.len()) && !name.contains(char::is_control);
@@ -295,14 +295,14 @@ pub(super) fn visitor(headers: &HeaderMap, context: &Context, head: &Head) -> He
     own
 }
 
-/// The client that a query counts for in the queue, so that one with many made-up sessions only delays itself: the
-/// address in the headers for the app.
+/// The address under which a query waits in the queue, so that a client with many invented sessions only delays itself:
+/// the one in the headers for the app.
 fn address(visitor: &HeaderMap) -> Option<IpAddr> {
     let address = visitor.get("x-real-ip")?.to_str().ok()?.parse().ok()?;
     Peer::tcp(SocketAddr::new(address, 0)).counted_as()
 }
 
-/// A path of `[session]` as it is written in a request to the app.
+/// A path of `[session]` in the form in which it is requested from the app.
 pub(super) fn below_root(path: &str, app: &config::App) -> String {
     match &app.server_root {
         Some(root) if !root.matches(path) => format!("{}{path}", root.as_str()),
@@ -321,7 +321,7 @@ fn segment(name: &str) -> Result<String, Denied> {
     Ok(encoded(name))
 }
 
-/// Reads the rest of a response that is not needed. A failure only costs the connection.
+/// Reads and discards the rest of a response. A failure only costs the connection.
 async fn drain(body: UpstreamBody) {
     let _ = timeout(DRAIN, Limited::new(body, DRAINED).collect()).await;
 }
