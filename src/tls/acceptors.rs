@@ -1,5 +1,5 @@
-//! The acceptors of all listeners of a configuration, in two steps: reading the files, which changes nothing, and
-//! opening, which may make a self-signed certificate.
+//! The TLS acceptors of all listeners of a configuration, in two steps: reading the files, which changes nothing, and
+//! opening, which may create a self-signed certificate.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,19 +14,19 @@ use crate::tls::settings::{challenge_config, server_config};
 use crate::tls::store::Loaded;
 use crate::tls::{Acceptor, Challenges, TlsError, client_auth};
 
-/// The files of the listeners with TLS, read and in order.
+/// The files of the listeners with TLS, read and valid; `None` if no listener has TLS.
 #[derive(Debug)]
 pub(crate) struct Acceptors(Option<Files>);
 
 struct Files {
     prints: FileIds,
     certificates: Loaded,
-    /// One for each listener.
+    /// The verifier of client certificates for each listener.
     clients: Vec<Option<Arc<dyn ClientCertVerifier>>>,
 }
 
 impl Acceptors {
-    /// Reads the certificates, once for all listeners, and the authorities of clients. Changes nothing.
+    /// Reads the certificates, once for all listeners, and the authorities for client certificates. Changes nothing.
     ///
     /// # Errors
     /// A [`TlsError`] for each file that cannot be used.
@@ -63,7 +63,8 @@ impl Acceptors {
         files.flat_map(|files| files.certificates.warnings())
     }
 
-    /// One acceptor for each listener, none where it speaks without TLS. Makes a certificate when none is configured.
+    /// Creates the acceptor of each listener; `None` for a listener without TLS. Creates a certificate if none is
+    /// configured.
     ///
     /// # Errors
     /// [`TlsError`]: the certificate cannot be made, or the library refuses the settings.

@@ -1,5 +1,5 @@
-//! ACME challenges: shows an authority the proof that a name leads here, as a special certificate (tls-alpn-01,
-//! RFC 8737) or a file (http-01, RFC 8555 §8.3). A proof is shown only while an order needs it.
+//! ACME challenges: presents to an authority the proof that a name leads to this server, as a special certificate
+//! (tls-alpn-01, RFC 8737) or a file (http-01, RFC 8555 §8.3). A proof is presented only while an order needs it.
 //!
 //! Independent of orders and accounts.
 
@@ -20,7 +20,7 @@ pub(super) const PROTOCOL: &[u8] = b"acme-tls/1";
 /// Path prefix of validation files.
 const PATH: &str = "/.well-known/acme-challenge/";
 
-/// The proofs that are shown now. Clones share them.
+/// The proofs that are presented now. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Challenges(Arc<ArcSwap<Proofs>>);
 
@@ -30,7 +30,7 @@ struct Proofs {
     files: HashMap<String, Arc<str>>,
 }
 
-/// A guard that shows a proof while it lives.
+/// A guard that presents a proof until it is dropped.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Shown {
@@ -45,7 +45,7 @@ enum What {
 }
 
 impl Challenges {
-    /// Shows a certificate for `name` with the SHA-256 of a proof in it.
+    /// Presents a certificate for `name` that contains the SHA-256 of a proof.
     ///
     /// # Errors
     /// [`TlsError`] if the cryptographic library cannot make one.
@@ -68,7 +68,7 @@ impl Challenges {
         })
     }
 
-    /// Shows a file with the text of a proof.
+    /// Presents a file with the text of a proof.
     pub(crate) fn show_file(&self, token: &str, text: &str) -> Shown {
         let text: Arc<str> = text.into();
         self.change(|proofs| {
@@ -80,14 +80,14 @@ impl Challenges {
         }
     }
 
-    /// The file at this path, if there is one to show.
+    /// Returns the file at this path, if it is presented now.
     #[must_use]
     pub(crate) fn file(&self, path: &str) -> Option<Arc<str>> {
         let token = path.strip_prefix(PATH)?;
         self.0.load().files.get(token).cloned()
     }
 
-    /// True if there is a certificate to show.
+    /// True if any certificate is presented now.
     pub(super) fn has_certificates(&self) -> bool {
         !self.0.load().certificates.is_empty()
     }

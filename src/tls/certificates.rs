@@ -1,9 +1,9 @@
-//! Loads a certificate chain with its key, from the two files an operator names.
+//! Loads a certificate chain with its key, from the two files that an operator names.
 //!
-//! Every certificate that works in a handshake is loaded, also one that clients complain about: Wok makes its own
-//! with SHA-1, without alternative names and dated into the future, and users who have accepted it as an exception
-//! in their browsers must not be locked out. Its faults go into the log. That is why the checks here are our own:
-//! rustls refuses X.509 version 1, for one.
+//! Every certificate that works in a handshake is loaded, even one that clients complain about: Wok makes its own with
+//! SHA-1, without alternative names and dated into the future, and users who have accepted it as an exception in their
+//! browsers must not be locked out. Its faults are logged. For this reason the checks are our own: rustls, for example,
+//! refuses X.509 version 1.
 //!
 //! Blocks on files. Independent of handshakes and of the choice among certificates.
 
@@ -48,7 +48,7 @@ impl LoadedCertificate {
         &self.key
     }
 
-    /// The names it is presented for: those in the configuration, or else those in the certificate.
+    /// The names for which it is presented: those in the configuration, or otherwise those in the certificate.
     #[must_use]
     pub(crate) fn names(&self) -> &Arc<CertificateNames> {
         &self.names
@@ -78,7 +78,7 @@ impl LoadedCertificate {
         &self.file
     }
 
-    /// Warnings about what clients will complain about, one whole sentence each, with the name of the file.
+    /// Warnings about faults that clients will complain about, one whole sentence each, with the name of the file.
     #[must_use]
     pub(crate) fn warnings(&self) -> &[String] {
         &self.warnings
@@ -89,7 +89,8 @@ impl LoadedCertificate {
         self.warnings.push(sentence);
     }
 
-    /// A certificate that was just made, with its key, and is in no file. `file` is the one it should be in.
+    /// Creates the value from a new certificate and key that are in no file. `file` is the path at which the
+    /// certificate should be.
     ///
     /// # Errors
     /// [`TlsError::Key`] or [`TlsError::Certificate`].
@@ -111,7 +112,7 @@ impl LoadedCertificate {
         Ok(Self::new(certified, names, validity, file))
     }
 
-    /// Loads as [`load`](Self::load) does, and warns of what is wrong at this time.
+    /// Loads as [`load`](Self::load) does, and warns of faults at this time.
     ///
     /// # Errors
     /// A [`TlsError`] as for [`load`](Self::load).

@@ -1,7 +1,6 @@
-//! Client certificates: the authorities that may have signed them, and the names in them (RFC 5280 §4.1.2.6,
-//! §4.2.1.6).
+//! Client certificates: the authorities that may sign them, and the names in them (RFC 5280 §4.1.2.6, §4.2.1.6).
 //!
-//! Independent of routes: one of them may still refuse a certificate that is valid here.
+//! Independent of routes, which may refuse a certificate that is valid here.
 
 use std::sync::Arc;
 
@@ -33,8 +32,8 @@ struct Names {
 }
 
 impl ClientName {
-    /// Reads the names of a certificate that the handshake has verified; `None` if it has no name, and so
-    /// identifies no one.
+    /// Reads the names of a certificate that the handshake has verified; `None` if it has no name and so identifies no
+    /// client.
     pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
         let common = certificate.subject().iter_common_name();
@@ -55,13 +54,13 @@ impl ClientName {
         Some(Self(Arc::new(Names { shown, all })))
     }
 
-    /// The name for logs and for the app: the common name, or else the first alternative name.
+    /// The name for logs and for the app: the common name, or otherwise the first alternative name.
     #[must_use]
     pub(crate) fn as_str(&self) -> &str {
         &self.0.shown
     }
 
-    /// True if one of the names is in a list.
+    /// True if any of the names is in a list.
     #[must_use]
     pub(crate) fn is_one_of(&self, names: &[String]) -> bool {
         self.0.all.iter().any(|own| names.contains(own))
@@ -98,8 +97,8 @@ pub(super) fn verifier(
     Ok(Arc::new(Verifier { chain, pinned }))
 }
 
-/// Verifies a chain to an authority, or that a certificate is one of those in the file: a client may have a
-/// self-signed one, which often claims to be an authority, and that is forbidden for a client otherwise.
+/// Verifies the chain to an authority, or that the certificate is one of those in the file: a client may have a
+/// self-signed certificate, which often claims to be an authority, and a client certificate must not do that otherwise.
 #[derive(Debug)]
 struct Verifier {
     chain: Arc<dyn ClientCertVerifier>,

@@ -1,7 +1,7 @@
-//! Outgoing connections, with or without TLS: to apps, to consoles, and to servers that know tokens.
+//! Outgoing connections, with or without TLS: to apps, to consoles, and to the servers of token sources.
 //!
-//! Certificates are verified, chain and name, unless the table of an app says otherwise. Independent of the protocol on
-//! them.
+//! Chain and name of certificates are verified, unless the table of an app says otherwise. Independent of the protocol
+//! on the connection.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,9 +25,9 @@ use crate::tls::trust::{self, Trust};
 #[derive(Clone)]
 pub(crate) struct Connector {
     config: Arc<ClientConfig>,
-    /// The name to verify in the certificate, if not that of the host.
+    /// The name to verify in the certificate; `None` for that of the host.
     name: Option<String>,
-    /// True if the name is not looked at.
+    /// True if the name is not verified.
     any_name: bool,
     /// Description of the trusted certificates, for errors.
     trusted: Arc<str>,
@@ -103,8 +103,8 @@ impl Connector {
         })
     }
 
-    /// The same for what speaks HTTP/1.1, which is agreed on in the handshake (RFC 7301): a server that has HTTP/2
-    /// as well would be free to begin with that.
+    /// Like [`new`](Self::new), for servers that speak HTTP/1.1, which is negotiated in the handshake (RFC 7301): a
+    /// server that also supports HTTP/2 could otherwise begin with that.
     ///
     /// # Errors
     /// As for [`new`](Self::new).
@@ -116,7 +116,7 @@ impl Connector {
         Ok(connector)
     }
 
-    /// Performs the handshake on a connection that is open, for protocols that begin without TLS.
+    /// Performs the handshake on an open connection, for protocols that begin without TLS.
     ///
     /// # Errors
     /// [`DialError`] names the endpoint and the reason.
@@ -186,11 +186,11 @@ pub(crate) async fn dial(
     })
 }
 
-/// A connection opened by Noren: without TLS, or with it. The latter is boxed, because a TLS session is more than a
-/// kilobyte; its shutdown sends `close_notify` (RFC 8446 §6.1), and the other half stays open.
+/// A connection opened by Noren, without or with TLS. The latter is boxed, because a TLS session is larger than a
+/// kilobyte; its shutdown sends `close_notify` (RFC 8446 §6.1), and the other direction stays open.
 pub(crate) type Outgoing = Either<Socket, Box<TlsStream<Socket>>>;
 
-/// True if nobody on the way can read or change what passes: it is encrypted, or does not leave this machine.
+/// True if no third party can read or change the data: it is encrypted, or does not leave this machine.
 #[must_use]
 pub(crate) fn is_protected(connection: &Outgoing) -> bool {
     match connection {
@@ -201,7 +201,7 @@ pub(crate) fn is_protected(connection: &Outgoing) -> bool {
     }
 }
 
-/// Turns on TCP keep-alive: the other end is probed after this silence, so that one that is gone is noticed.
+/// Turns on TCP keep-alive: the other end is probed after this silence, so that a lost connection is noticed.
 pub(crate) fn keep_alive(connection: &Outgoing, silence: Duration) {
     match connection {
         Outgoing::Left(socket) => socket.keep_alive(silence),
@@ -209,7 +209,7 @@ pub(crate) fn keep_alive(connection: &Outgoing, silence: Duration) {
     }
 }
 
-/// Makes dropping the connection send a reset, by which the other end learns that nothing is read any more.
+/// Makes dropping the connection send a reset, which shows the other end that nothing is read any more.
 pub(crate) fn reset_on_drop(connection: &Outgoing) {
     match connection {
         Outgoing::Left(socket) => socket.reset_on_drop(),

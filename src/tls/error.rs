@@ -1,6 +1,6 @@
-//! Errors in certificates, keys and TLS settings, in words for the operator.
+//! Errors in certificates, keys and TLS settings, with texts for the operator.
 //!
-//! Each text says what, where, why, and, if it is not obvious, what to do.
+//! Each text names the file or setting, the reason, and, if it is not obvious, the remedy.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ pub enum TlsError {
         /// The line and its fault, without quoting the file.
         reason: PemError,
     },
-    /// The file contains something else.
+    /// The file does not contain the expected section.
     #[error("no {what} in {}: {found}", path.display())]
     Missing {
         /// `certificate` or `private key`.
@@ -121,8 +121,7 @@ pub enum TlsError {
 }
 
 impl TlsError {
-    /// True if a file could not be written because the disk is full or can only be read, rather than for want of a
-    /// right.
+    /// True if a file could not be written because the disk is full or read-only, as opposed to a missing permission.
     pub(super) fn is_of_the_disk(&self) -> bool {
         let Self::Write { cause, .. } = self else {
             return false;
@@ -136,7 +135,7 @@ impl TlsError {
         )
     }
 
-    /// True if a file is missing, rather than invalid.
+    /// True if a file is missing, as opposed to invalid.
     #[must_use]
     pub fn is_absence(&self) -> bool {
         matches!(self, Self::Read { cause, .. } if cause.kind() == io::ErrorKind::NotFound)

@@ -41,7 +41,7 @@ pub(crate) struct Acceptor {
 /// The negotiated application protocol (ALPN, RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Alpn {
-    /// `http/1.1`, also for a client that named no protocol.
+    /// `http/1.1`, also for a client that offered no protocol.
     Http1,
     /// HTTP/2 (`h2`).
     Http2,
@@ -54,7 +54,7 @@ pub(crate) struct Accepted {
     pub stream: TlsStream,
     /// The negotiated protocol.
     pub protocol: Alpn,
-    /// The server that the client asked for.
+    /// The server name in the client's request.
     pub server: ServerName,
     /// Names in the client's certificate, if it has presented one.
     pub client: Option<ClientName>,
@@ -76,7 +76,7 @@ pub(crate) enum HandshakeError {
     /// The client sent plain HTTP, or anything else that is not TLS, and got an error response.
     #[error("the client does not speak TLS")]
     NotTls,
-    /// The client closed before it had sent anything, as port scanners and health checks do.
+    /// The client closed before it had sent any byte, as port scanners and health checks do.
     #[error("the client closed the connection without a handshake")]
     Closed,
     /// TLS failed: no common version, an authority unknown to the client, and similar.
@@ -96,7 +96,7 @@ impl HandshakeError {
         matches!(cause, Some(InvalidCertificate(_) | NoCertificatesPresented))
     }
 
-    /// The label in metrics.
+    /// The label for metrics.
     #[must_use]
     pub(crate) fn kind(&self) -> &'static str {
         match self {
@@ -109,7 +109,7 @@ impl HandshakeError {
 }
 
 impl Acceptor {
-    /// An acceptor with these certificates and settings. `files` are what the certificates were read from.
+    /// Creates an acceptor with these certificates and settings. `files` identify the files from which they were read.
     pub(super) fn new(
         settings: ServerConfig,
         certificates: Arc<CertificateStore>,
@@ -132,7 +132,7 @@ impl Acceptor {
         self.certificates.names_for(Some(host)).covers(host)
     }
 
-    /// The certificate that was made here, if it is presented.
+    /// The certificate that Noren created, if it is presented.
     #[must_use]
     pub(crate) fn self_signed(&self) -> Option<&SelfSigned> {
         self.certificates.self_signed()
@@ -150,11 +150,11 @@ impl Acceptor {
         self.files.differ()
     }
 
-    /// Performs the complete handshake within `limit`, the first byte included. `None` after a validation
-    /// handshake, whose connection is closed then.
+    /// Performs the complete handshake within `limit`, which includes the wait for the first byte. `None` after a
+    /// validation handshake; its connection is closed then.
     ///
     /// # Errors
-    /// See [`HandshakeError`]; the stream is closed then.
+    /// [`HandshakeError`] gives the reason; the stream is closed then.
     pub(crate) async fn accept(
         &self,
         stream: Stream,
@@ -202,8 +202,7 @@ impl Acceptor {
         }))
     }
 
-    /// Performs a handshake while a challenge is shown: the first message tells whether it is a validation
-    /// handshake.
+    /// Performs a handshake while a challenge is presented: the first message shows if it is a validation handshake.
     async fn perhaps_challenged(
         &self,
         stream: Stream,
@@ -243,8 +242,8 @@ impl ServerName {
     }
 }
 
-/// Responds to a plain HTTP request, and reads what the client still sends: closing with unread bytes makes the
-/// kernel send a reset, which can overtake the response.
+/// Responds to a plain HTTP request, and reads the rest that the client sends: if bytes are unread at the close, the
+/// kernel sends a reset, which can overtake the response.
 async fn refuse_plain(stream: &mut Stream) {
     if stream.write_all(PLAIN_HTTP).await.is_err() || stream.shutdown().await.is_err() {
         return;

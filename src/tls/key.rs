@@ -10,13 +10,13 @@ use rustls::sign::SigningKey;
 use x509_parser::asn1_rs::{Any, FromDer as _, Integer, Tag};
 use x509_parser::x509::AlgorithmIdentifier;
 
-/// Advice for the replacement of an unusable key.
+/// Advice for replacing an unusable key.
 const USABLE: &str = "use ECDSA on P-256 or P-384, or RSA of 2048 to 8192 bits";
 
 /// Sizes of RSA keys that aws-lc can sign with. Browsers refuse shorter ones too.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// Object identifiers of key kinds and curves, with their names and whether they can be used.
+/// Object identifiers of key kinds and curves, each with its name and a flag that is true if it can be used.
 const KNOWN: [(&str, &str, bool); 13] = [
     ("1.2.840.113549.1.1.1", "RSA", true),
     ("1.2.840.113549.1.1.10", "RSA-PSS", false),

@@ -22,8 +22,8 @@ pub(crate) struct CertificateNames {
 }
 
 impl CertificateNames {
-    /// Reads the subject alternative names, or the common name if there are none: browsers ignore it, but programs
-    /// that were told to trust such a certificate still use it.
+    /// Reads the subject alternative names, or the common name if there are none: browsers ignore the common name, but
+    /// programs that were configured to trust such a certificate still use it.
     pub(super) fn of(certificate: &X509Certificate<'_>) -> Self {
         let mut names = Self::default();
         if let Ok(Some(alternative)) = certificate.subject_alternative_name() {
@@ -43,7 +43,7 @@ impl CertificateNames {
         names
     }
 
-    /// Uses names from the configuration, already validated, in place of those in the certificate.
+    /// Takes names from the configuration, already validated, in place of those in the certificate.
     pub(super) fn written(list: &[String]) -> Self {
         let mut names = Self::default();
         for name in list {
@@ -52,10 +52,10 @@ impl CertificateNames {
         names
     }
 
-    /// True if a client that wants `host` accepts a certificate with these names.
+    /// True if a client that requests `host` accepts a certificate with these names.
     ///
-    /// `host` is a host name or an address, without a port; an IPv6 address may stand in brackets, a name
-    /// may end in a dot. Case does not matter. A wildcard stands for exactly one label.
+    /// `host` is a host name or an address, without a port; an IPv6 address may be in brackets, a name may end in a
+    /// dot. Case does not matter. A wildcard matches exactly one label.
     #[must_use]
     pub(crate) fn covers(&self, host: &str) -> bool {
         if let Some(address) = parse_address(host) {
@@ -81,7 +81,7 @@ impl CertificateNames {
         self.wildcards.iter().map(String::as_str)
     }
 
-    /// Adds a name. An impossible host name has no effect.
+    /// Adds a name. An invalid host name is ignored.
     fn add(&mut self, name: &str) {
         match HostPattern::parse(&normal(name)) {
             Ok(HostPattern::Wildcard(key)) => {
@@ -122,8 +122,8 @@ pub(super) fn wildcard_key(host: &str) -> Option<&str> {
     host.get(dot..)
 }
 
-/// Parses an address, with or without brackets. An IPv4-mapped address becomes the IPv4 address, since a client on
-/// a dual-stack socket appears as the former.
+/// Parses an address, with or without brackets. An IPv4-mapped address becomes the IPv4 address, since clients have the
+/// mapped form on a dual-stack socket.
 fn parse_address(text: &str) -> Option<IpAddr> {
     let inner = text
         .strip_prefix('[')

@@ -1,13 +1,12 @@
-//! The errors of a server that Noren has connected to, in words for the operator: what is wrong with its certificate,
-//! or what it does not like, and the key to change. Knows no configuration but the names of those keys.
+//! Explains TLS errors of a server to which Noren has connected, for the operator: the fault of its certificate, or its
+//! objection to Noren, and the key to change. Must not know the configuration except the names of those keys.
 
 use std::error::Error;
 use std::io;
 
 use rustls::{AlertDescription, CertificateError};
 
-/// The reason of a handshake that failed. `name` is the name that was expected, `trusted` says whose certificates are
-/// believed.
+/// Explains the failure of a handshake. `name` is the expected name, and `trusted` describes the trusted certificates.
 pub(super) fn explain(error: &io::Error, name: &str, trusted: &str) -> String {
     let Some(cause) = error.get_ref().and_then(|error| error.downcast_ref()) else {
         return match error.kind() {
@@ -61,14 +60,14 @@ fn explain_certificate(invalid: &CertificateError, name: &str, trusted: &str) ->
     }
 }
 
-/// `DnsName("a.example")` as `a.example`.
+/// Extracts the name: `DnsName("a.example")` becomes `a.example`.
 fn readable(name: &str) -> String {
     let quoted = name.split('"').nth(1);
     quoted.unwrap_or(name).escape_debug().to_string()
 }
 
-/// Explains a server's alert on a connection that was open already. With TLS 1.3 a client is done before its
-/// certificate is looked at, so the refusal comes in the place of the response (RFC 8446 §4.4.2.4).
+/// Explains a server's alert on an open connection. With TLS 1.3 the handshake of a client is complete before the
+/// server checks its certificate, so the refusal arrives in place of the response (RFC 8446 §4.4.2.4).
 #[must_use]
 pub(crate) fn explain_alert(error: &(dyn Error + 'static)) -> Option<String> {
     let mut next = Some(error);

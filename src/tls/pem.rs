@@ -1,4 +1,4 @@
-//! Reads PEM files (RFC 7468), and describes the content of those that hold the wrong thing.
+//! Reads PEM files (RFC 7468), and describes the content of files that contain something else.
 //!
 //! Independent of X.509, and of which key belongs to which certificate.
 
@@ -11,8 +11,8 @@ use crate::text::file;
 use crate::text::pem::{Section, sections, written};
 use crate::tls::TlsError;
 
-/// Size limit of a file. A chain has a few kilobytes; this only keeps a mistake such as `/dev/zero` from filling
-/// the memory.
+/// Size limit of a file. A chain has a few kilobytes; the limit only prevents a mistake such as `/dev/zero` from
+/// filling the memory.
 const LARGEST_FILE: u64 = 1 << 20;
 
 /// Labels of certificates; the second and third are older spellings (RFC 7468 §5.1).
@@ -26,7 +26,7 @@ pub(super) struct PemFile<'a> {
 }
 
 impl<'a> PemFile<'a> {
-    /// Reads a file that should hold a `what`.
+    /// Reads a file that should contain a `what`.
     pub(super) fn read(path: &'a Path, what: &'static str) -> Result<Self, TlsError> {
         let bytes = file::read(path, LARGEST_FILE).map_err(|cause| {
             let path = path.to_owned();
@@ -43,7 +43,8 @@ impl<'a> PemFile<'a> {
         })
     }
 
-    /// All certificates, in the order of the file. An unsupported section that would be ignored is an error.
+    /// Returns all certificates, in the order of the file. An unsupported section is an error, because it would be
+    /// ignored otherwise.
     pub(super) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         let certificates = self
             .sections
@@ -61,7 +62,7 @@ impl<'a> PemFile<'a> {
         Ok(certificates)
     }
 
-    /// The first private key.
+    /// Returns the first private key.
     pub(super) fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
         let keys = || {
             self.sections
@@ -81,7 +82,7 @@ impl<'a> PemFile<'a> {
         Err(self.missing("private key", self.instead_of_key()))
     }
 
-    /// True if the file has a private key of any kind.
+    /// True if the file contains a private key of any kind.
     pub(super) fn holds_key(&self) -> bool {
         self.sections.iter().any(is_private_key)
     }
@@ -168,8 +169,8 @@ fn key_in(section: &Section) -> Option<PrivateKeyDer<'static>> {
     }
 }
 
-/// Parses a section with the TLS library, from text without the faults that a file may have. The library's errors
-/// quote what could not be parsed, which may be a key, so they are not passed on.
+/// Parses a section with the TLS library, from a text in which formal faults are corrected. The library's errors quote
+/// the text that could not be parsed, which may be a key, so they are not passed on.
 fn item(section: &Section) -> Option<Item> {
     let label = if is_certificate(section) {
         "CERTIFICATE"

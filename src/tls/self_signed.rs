@@ -1,8 +1,8 @@
-//! The self-signed certificate for operators without one: made once, kept in a directory, and renewed before it
+//! The self-signed certificate for operators without one: created once, stored in a directory, and renewed before it
 //! expires.
 //!
-//! The key is made only once, and outlives its certificates. Whoever pins the key need not do it again, and only
-//! the certificate file is ever replaced, so that no crash can leave a mismatched pair.
+//! The key is created only once, and outlives its certificates. So a client that pins the key need not do it again, and
+//! only the certificate file is ever replaced, so that no crash can leave a pair that does not match.
 //!
 //! Does not handle certificates of the operator.
 
@@ -32,13 +32,14 @@ const KEY_FILE: &str = "noren-key.pem";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Lifetime of a certificate. Some clients, Apple's for one, refuse more than 398 days.
 const VALIDITY: Duration = Duration::from_secs(397 * DAY.as_secs());
-/// Backdating of the start of validity, because the clock of a client may be behind.
+/// Backdating of the start of validity, because a client's clock may be slow.
 const HEAD_START: Duration = DAY;
-/// Time before the expiry at which it is renewed: a server restarted once a week never serves an expired one.
+/// Time before the expiry at which the certificate is renewed: a server that is restarted weekly never serves an
+/// expired one.
 const RENEWAL: Duration = Duration::from_secs(7 * DAY.as_secs());
 
-/// Loads the certificate in `directory`; makes it, and the key if necessary, when it is missing or about to
-/// expire.
+/// Loads the certificate in `directory`. If it is missing or about to expire, creates it, and the key if that is
+/// missing.
 ///
 /// # Errors
 /// [`TlsError`] names the file or directory, and the remedy.
@@ -46,10 +47,10 @@ pub(super) fn load_or_make(directory: &Path) -> Result<LoadedCertificate, TlsErr
     load_or_make_at(directory, SystemTime::now())
 }
 
-/// Checks that [`load_or_make`] can load it, or make it; makes nothing.
+/// Checks that [`load_or_make`] can load or create the certificate; creates nothing.
 ///
 /// # Errors
-/// [`TlsError`] as there.
+/// [`TlsError`] as for [`load_or_make`].
 pub(super) fn look(directory: &Path) -> Result<(), TlsError> {
     if load_kept(&files_in(directory), directory)?.is_some() {
         return Ok(());
@@ -93,7 +94,7 @@ fn load_or_make_at(directory: &Path, now: SystemTime) -> Result<LoadedCertificat
     }
 }
 
-/// Loads the pair of an earlier start, if both files exist and are not empty. A full disk leaves empty ones.
+/// Loads the pair of an earlier start, if both files exist and are not empty, as a full disk may leave them.
 fn load_kept(files: &Certificate, directory: &Path) -> Result<Option<LoadedCertificate>, TlsError> {
     if is_absent(&files.certificate) || is_absent(&files.key) {
         return Ok(None);
@@ -103,7 +104,7 @@ fn load_kept(files: &Certificate, directory: &Path) -> Result<Option<LoadedCerti
     Ok(Some(kept))
 }
 
-/// A certificate of this process only, with a warning. If the key is there, it is of that key.
+/// Creates a certificate for this process only, with a warning, and with the stored key if there is one.
 fn unkept(
     files: &Certificate,
     now: SystemTime,
@@ -182,7 +183,7 @@ fn is_absent(path: &Path) -> bool {
     }
 }
 
-/// Puts the key in place unless there is one: if two processes start at once, both use the first key.
+/// Stores the key unless there is one: if two processes start at the same time, both use the first key.
 fn publish_key(path: &Path, text: &[u8]) -> Result<(), TlsError> {
     let draft = draft(path, text, 0o600).map_err(|source| write_error(path, source))?;
     if fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0) {

@@ -19,8 +19,8 @@ const SESSIONS: usize = 1024;
 /// open a second connection.
 const TICKETS: usize = 2;
 
-/// Builds the settings. Cipher suites and key exchanges are those of rustls with aws-lc, which begin with the
-/// post-quantum hybrid X25519MLKEM768.
+/// Builds the settings. Cipher suites and key exchanges are the defaults of rustls with aws-lc; the first key exchange
+/// is the post-quantum hybrid X25519MLKEM768.
 ///
 /// # Errors
 /// [`TlsError::Setup`] if the library has no randomness for the ticket keys.

@@ -21,7 +21,7 @@ use crate::tls::{CertificateNames, LoadedCertificate, TlsError, self_signed};
 /// Certificates for the same name, with keys of different kinds, in order of cost.
 type Group = Vec<Arc<LoadedCertificate>>;
 
-/// The certificates by name: exact names come before wildcards, and those before the default, which is the first
+/// The certificates by name: exact names have precedence over wildcards, and those over the default, which is the first
 /// certificate (with others for exactly the same names).
 ///
 /// Among several certificates for a name the client gets the first one that it can verify; ECDSA comes before RSA,
@@ -37,7 +37,7 @@ pub(crate) struct CertificateStore {
     self_signed: Option<SelfSigned>,
 }
 
-/// The certificate that was made here because none is configured.
+/// The certificate that Noren created because none is configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelfSigned {
     /// Its file.
@@ -46,17 +46,17 @@ pub struct SelfSigned {
     pub fingerprint: String,
 }
 
-/// Certificates that are loaded. Without any, the self-signed one is still to be made.
+/// The loaded certificates. If there are none, the self-signed one is created later.
 #[derive(Debug)]
 pub(super) struct Loaded {
     certificates: Vec<LoadedCertificate>,
-    /// Faults of those of an authority.
+    /// Faults of issued certificates that could not be loaded.
     damaged: Vec<String>,
 }
 
 impl Loaded {
-    /// Loads the configured certificates, and those that an authority has `issued`, as far as they are there
-    /// already. Makes nothing, but looks whether a self-signed one can be made if it is needed.
+    /// Loads the configured certificates, and those that an authority has `issued`, as far as their files exist.
+    /// Creates nothing, but checks that a self-signed one can be created if it is needed.
     ///
     /// # Errors
     /// A [`TlsError`] for each that cannot be loaded.
@@ -84,7 +84,7 @@ impl Loaded {
         })
     }
 
-    /// Properties that clients will complain about, one sentence each.
+    /// Faults that clients will complain about, one sentence each.
     pub(super) fn warnings(&self) -> impl Iterator<Item = &String> {
         let own = self
             .certificates
@@ -93,7 +93,7 @@ impl Loaded {
         own.chain(&self.damaged)
     }
 
-    /// All of them by name. Without any, the self-signed one is made or taken again.
+    /// Creates the store. If no certificate was loaded, the self-signed one is loaded or created.
     ///
     /// # Errors
     /// [`TlsError`] says why it cannot be made.
@@ -117,7 +117,7 @@ impl Loaded {
 }
 
 impl CertificateStore {
-    /// Loads the certificates of a configuration, or makes one.
+    /// Loads the certificates of a configuration, or creates one.
     #[cfg(test)]
     pub(crate) fn load(tls: &config::Tls, issued: &[Certificate]) -> Result<Self, TlsError> {
         let loaded = Loaded::read(tls, issued);
@@ -125,7 +125,7 @@ impl CertificateStore {
         loaded?.store(tls)
     }
 
-    /// Puts certificates in order; the first one becomes the default.
+    /// Creates a store of certificates; the first one becomes the default.
     ///
     /// # Errors
     /// [`TlsError::NoCertificate`] if there is none.
@@ -160,10 +160,11 @@ impl CertificateStore {
         Ok(store)
     }
 
-    /// The names of the certificate that a client gets for `server_name`, to decide whether its requests for other
-    /// hosts may use the connection (RFC 9110 §15.5.20).
+    /// The names of the certificate that a client gets for `server_name`, to decide if its requests for other hosts may
+    /// use the connection (RFC 9110 §15.5.20).
     ///
-    /// If the certificates of a name differ, it is the one that most clients get.
+    /// If the certificates for a name have different names, these are the names of the certificate that most clients
+    /// get.
     pub(crate) fn names_for(&self, server_name: Option<&str>) -> Arc<CertificateNames> {
         let first = self.group(server_name).first();
         Arc::clone(first.map_or(&self.default_names, |certificate| certificate.names()))
@@ -174,7 +175,7 @@ impl CertificateStore {
         &self.warnings
     }
 
-    /// The certificate that was made here, if it is presented.
+    /// The certificate that Noren created, if it is presented.
     pub(crate) fn self_signed(&self) -> Option<&SelfSigned> {
         self.self_signed.as_ref()
     }
@@ -203,8 +204,8 @@ impl CertificateStore {
         }
     }
 
-    /// Finds the certificates for a server name. An address is no server name (RFC 6066 §3): a client that has
-    /// only an address sends none.
+    /// Finds the certificates for a server name. An address is not a server name (RFC 6066 §3): a client that has only
+    /// an address sends none.
     fn group(&self, server_name: Option<&str>) -> &Group {
         let Some(name) = server_name.map(normal) else {
             return &self.default;
@@ -249,7 +250,7 @@ impl fmt::Debug for CertificateStore {
     }
 }
 
-/// The hash of a certificate in pairs of digits.
+/// Formats the hash of a certificate in pairs of digits.
 fn fingerprint(der: &[u8]) -> String {
     let hash = digest::digest(&digest::SHA256, der);
     let pairs = hash.as_ref().iter().map(|byte| format!("{byte:02X}"));

@@ -1,8 +1,8 @@
 //! An established TLS stream that sends `close_notify` on every close (RFC 8446 §6.1).
 //!
-//! A peer that sees no `close_notify` cannot tell the end of a response from a cut by an attacker, and OpenSSL 3
+//! A peer that gets no `close_notify` cannot distinguish the end of a response from a cut by an attacker, and OpenSSL 3
 //! reports it as an error. hyper shuts a stream down properly when a connection ends in order, but drops it when a
-//! limit has passed; this type covers that case.
+//! limit has passed; this type covers the second case.
 
 use std::io::{self, IoSlice, Write};
 use std::pin::Pin;

@@ -1,10 +1,10 @@
-//! Trust in the certificates of servers: those signed by an authority in a file, or in the system's list, and
-//! those that are in the file themselves.
+//! Trust in the certificates of servers: those signed by an authority in a file or in the system's list, and those that
+//! are themselves in the file.
 //!
-//! A console often has a self-signed certificate that claims to be an authority (`openssl req -x509` makes it so).
-//! RFC 5280 §4.2.1.9 forbids that for a server, so it is accepted only if the file contains it byte for byte:
-//! whoever has its key is who the operator meant. It must still be valid today and have the name. Independent of
-//! the protocol.
+//! A console often has a self-signed certificate that claims to be an authority (`openssl req -x509` creates such
+//! certificates). RFC 5280 §4.2.1.9 forbids that for a server, so it is accepted only if the file contains exactly this
+//! certificate: then the owner of its key is the server that the operator meant. It must still be valid now and have
+//! the right name. Independent of the protocol.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -35,9 +35,9 @@ pub enum Trust<'a> {
     System,
     /// Certificates in this file (PEM), and those that an authority in it has signed.
     File(&'a Path),
-    /// The same, whatever name is in them: the authority signs for nothing else.
+    /// Like `File`, with any name in the certificate: for an authority that signs nothing else.
     AnyName(&'a Path),
-    /// All certificates. Anyone between the client and its server can read and change everything.
+    /// All certificates. Anyone between the client and its server can then read and change everything.
     Anyone,
 }
 
@@ -49,7 +49,7 @@ impl<'a> Trust<'a> {
     }
 }
 
-/// Starts the settings of every TLS client in this program.
+/// Begins the settings of every TLS client in this program.
 ///
 /// # Errors
 /// [`TlsError`] names the file and its fault.
@@ -111,15 +111,15 @@ fn system() -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-/// Verifies the certificate of a server, unless the list of the system does. In every case the server proves that it
-/// has the key of its certificate.
+/// Verifies the certificate of a server, in the cases in which the system's list does not. In every case the server
+/// proves that it has the key of its certificate.
 #[derive(Debug)]
 struct Verifier {
     trusted: Trusted,
     provider: Arc<CryptoProvider>,
 }
 
-/// The certificates that a [`Verifier`] accepts. Those of a file are in it byte for byte, or signed by one of them.
+/// The certificates that a [`Verifier`] accepts. With a file, they are in it byte for byte, or signed by one of them.
 #[derive(Debug)]
 enum Trusted {
     /// Certificates of a file, with the name of the server.
@@ -127,7 +127,7 @@ enum Trusted {
         chain: Arc<WebPkiServerVerifier>,
         pinned: Vec<CertificateDer<'static>>,
     },
-    /// Certificates of a file, whatever name is in them.
+    /// Certificates of a file, with any name.
     AnyName {
         roots: RootCertStore,
         pinned: Vec<CertificateDer<'static>>,
@@ -221,8 +221,8 @@ pub(super) fn is_valid(certificate: &CertificateDer<'_>, now: UnixTime) -> Resul
     Ok(())
 }
 
-/// Checks that a certificate has a name: among its alternative ones or, if there are none, as its common name. The
-/// latter is obsolete for public certificates (RFC 9525 §2), but here the certificate is exactly the pinned one.
+/// Checks that a certificate has a name: as an alternative name or, if there are none, as its common name. Common names
+/// are obsolete for public certificates (RFC 9525 §2), but here the certificate is exactly the pinned one.
 fn has_name(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), Error> {
     let alternative = verify_server_name(&ParsedCertificate::try_from(certificate)?, name);
     if alternative.is_ok() {

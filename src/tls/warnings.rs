@@ -1,6 +1,6 @@
-//! Warnings about a usable certificate: what clients will complain about.
+//! Warnings about faults of a usable certificate that clients will complain about.
 //!
-//! Returns sentences for the log. Other code decides whether a certificate can be served at all.
+//! Returns sentences for the log. Other code decides if a certificate can be served at all.
 
 use std::time::SystemTime;
 
@@ -12,7 +12,7 @@ use x509_parser::time::ASN1Time;
 
 use crate::clock::moment;
 
-/// Signature algorithms on broken hashes.
+/// Signature algorithms with broken hashes.
 const BROKEN: [(&str, &str); 5] = [
     ("1.2.840.113549.1.1.4", "MD5"),
     ("1.2.840.113549.1.1.5", "SHA-1"),
@@ -43,7 +43,7 @@ pub(super) fn of_certificate(certificate: &X509Certificate<'_>, now: SystemTime)
     found
 }
 
-/// Warnings about a certificate further up the chain.
+/// Warnings about another certificate of the chain.
 pub(super) fn of_issuer(certificate: &X509Certificate<'_>, now: SystemTime) -> Vec<String> {
     let mut found: Vec<String> = of_any(certificate, now).into_iter().collect();
     // A root is trusted for being known, its signature on itself is not looked at.
@@ -64,7 +64,7 @@ pub(super) fn of_key(key: &dyn SigningKey) -> Option<String> {
     )
 }
 
-/// A moment for people.
+/// Formats a time for people.
 fn shown(time: ASN1Time) -> String {
     let time = time.to_datetime();
     format!(
