@@ -1,10 +1,10 @@
-//! The accept loop of every listening socket: waits after failures of accept(2), and reports each outage once.
-//! Independent of the listener, and of where a report goes.
+//! The accept loop of every listening socket: pauses after failures of accept(2), and reports each outage once.
+//! Independent of the listener, and of the receiver of reports.
 
 use std::io;
 use std::time::Duration;
 
-/// Wait when the system is out of descriptors or memory. An immediate retry would fail again and occupy a core.
+/// Pause when the system is out of descriptors or memory. An immediate retry would fail again and occupy a core.
 const EXHAUSTED: Duration = Duration::from_millis(200);
 
 /// A report of an accept loop.
@@ -23,7 +23,7 @@ pub(crate) struct AcceptLoop {
 }
 
 impl AcceptLoop {
-    /// Accepts the next connection, however often that fails. Can be dropped at any time.
+    /// Accepts the next connection, no matter how often that fails. Can be dropped at any time.
     pub(crate) async fn next<T, F>(
         &mut self,
         mut accept: impl FnMut() -> F,
@@ -44,8 +44,8 @@ impl AcceptLoop {
     }
 
     /// Waits until it makes sense to accept again. There are three classes of failures: a connection that is gone
-    /// already, without a wait; a system that lacks a resource for now; and a broken listener, which does not
-    /// recover but must not spin. The last two are reported once, and not five times a second.
+    /// already, which needs no pause; a lack of a system resource, which ends by itself; and a broken listener, which
+    /// does not recover but must not spin. The last two are reported once, and not five times a second.
     pub(crate) async fn pause_after(
         &mut self,
         failure: &io::Error,

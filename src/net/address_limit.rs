@@ -1,4 +1,5 @@
-//! A limit on how much one client address holds at a time: connections, or requests in progress at a route.
+//! A limit on the number of items that one client address holds at a time: connections, or requests in progress at a
+//! route.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,19 +10,19 @@ use std::sync::{Arc, Mutex};
 use crate::net::Peer;
 use crate::sync::lock;
 
-/// A number that each address may hold. Clones share the counts. Its memory is bounded by what all addresses hold
-/// together, which has limits of its own.
+/// The limit, and the number that each address holds. Clones share the counts. Its memory is bounded, because the total
+/// over all addresses has limits of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct AddressLimit(Arc<Counts>);
 
 #[derive(Debug)]
 struct Counts {
-    /// 0 means that addresses are not counted.
+    /// The limit; 0 means that addresses are not counted.
     limit: AtomicUsize,
     held: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// One of those that an address may hold, released when it is dropped.
+/// A permit of an address, released when it is dropped.
 #[derive(Debug)]
 pub(crate) struct AddressPermit {
     address: IpAddr,
@@ -29,7 +30,7 @@ pub(crate) struct AddressPermit {
 }
 
 impl AddressLimit {
-    /// Creates a limit of which nothing is held; 0 is no limit.
+    /// Creates a limit with no permits taken; 0 means no limit.
     #[must_use]
     pub(crate) fn new(limit: usize) -> Self {
         Self(Arc::new(Counts {
@@ -38,19 +39,19 @@ impl AddressLimit {
         }))
     }
 
-    /// Changes the limit. What is held beyond it stays.
+    /// Changes the limit. Permits beyond it stay valid.
     pub(crate) fn change(&self, limit: usize) {
         self.0.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// Takes a permit for a peer; `None` if its address is at the limit, and `Some(None)` if nothing limits it.
+    /// Takes a permit for a peer; `None` if its address is at the limit, and `Some(None)` if there is no limit.
     #[must_use]
     #[expect(clippy::option_option, reason = "no room is not the same as no limit")]
     pub(crate) fn take(&self, peer: &Peer) -> Option<Option<AddressPermit>> {
         self.take_of(peer, self.0.limit.load(Ordering::Relaxed))
     }
 
-    /// The same with another limit, for routes that count together.
+    /// Takes a permit like [`take`](Self::take) with another limit, for routes with common counts.
     #[must_use]
     #[expect(clippy::option_option, reason = "no room is not the same as no limit")]
     pub(crate) fn take_of(&self, peer: &Peer, limit: usize) -> Option<Option<AddressPermit>> {
@@ -64,7 +65,7 @@ impl AddressLimit {
         self.0.enter(address, limit).then(|| Some(permit()))
     }
 
-    /// Number of addresses that hold something.
+    /// Number of addresses that hold a permit.
     #[cfg(test)]
     pub(super) fn addresses(&self) -> usize {
         lock(&self.0.held).len()

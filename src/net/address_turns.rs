@@ -1,7 +1,7 @@
-//! Turns of client addresses at something of which each may use a little at once, such as look-ups that take long. The
-//! others of an address wait for these, in order, and not before everybody else.
+//! Limits the concurrent operations of each client address, such as slow look-ups. Further operations of an address
+//! wait for its earlier ones, in order, and do not delay other addresses.
 //!
-//! Must not know what the turns are for.
+//! Must not know the operations.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,27 +11,27 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::sync::lock;
 
-/// Number of addresses up to which none is forgotten.
+/// Number of addresses below which no entry is removed.
 const FEW: usize = 64;
 
-/// The turns of all addresses.
+/// The concurrency limits of all addresses.
 #[derive(Debug)]
 pub(crate) struct AddressTurns {
-    /// Turns of one address at the same time.
+    /// Number of concurrent operations of one address.
     each: usize,
     addresses: Mutex<Addresses>,
 }
 
-/// The addresses that have a turn or wait for one, and some that did.
+/// Entries of the addresses that run an operation or wait for one, and of some that did.
 #[derive(Debug)]
 struct Addresses {
     turns: HashMap<IpAddr, Weak<Semaphore>>,
-    /// Number of addresses at which those without a turn are forgotten.
+    /// Number of addresses at which unused entries are removed.
     limit: usize,
 }
 
 impl AddressTurns {
-    /// Creates turns, of which each address has so many at the same time.
+    /// Creates the limits, for `each` concurrent operations of an address.
     #[must_use]
     pub(crate) fn new(each: usize) -> Self {
         Self {
@@ -43,7 +43,8 @@ impl AddressTurns {
         }
     }
 
-    /// Waits for a turn, which ends when the result is dropped. Whoever has no address needs none.
+    /// Waits until the address may run another operation, which ends when the result is dropped. A client without an
+    /// address is not limited.
     pub(crate) async fn take(&self, address: Option<IpAddr>) -> Option<OwnedSemaphorePermit> {
         let turns = self.of(address?);
         // The semaphore is never closed.

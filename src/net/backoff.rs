@@ -7,8 +7,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Upper bound of any pause.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The backoff: each pause is random between zero and a doubling bound, so that clients that started together
-/// spread out.
+/// The backoff: each pause is random between zero and a bound that doubles, so that clients that started at the same
+/// time spread out.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     most: Duration,

@@ -1,4 +1,4 @@
-//! Connects to an endpoint within a limit, with an error that names the cause.
+//! Connects to an endpoint within a time limit; errors name the cause.
 
 use std::io;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use crate::net::Socket;
 /// Delay before another attempt at a UNIX socket whose backlog is full.
 const FULL_QUEUE: Duration = Duration::from_millis(10);
 
-/// Reasons why an endpoint could not be connected. The text names the endpoint and, if there is one, the remedy.
+/// Reasons why connecting to an endpoint failed. The text names the endpoint and, if there is one, the remedy.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
     /// The connection was not established within the limit.

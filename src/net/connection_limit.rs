@@ -1,8 +1,8 @@
 //! Limits on connections, in total and from one address.
 //!
-//! A [`Slot`] lives inside the stream, not inside the task that serves it: an upgraded stream moves to another
-//! task, and a permit that stayed behind would admit a second client beyond the limit. A tunnel inside an HTTP/2
-//! connection counts as a connection of its own: it opens a socket to its target, as one over HTTP/1.1 does.
+//! A [`Slot`] belongs to the stream, not to the task that serves it: an upgraded stream moves to another task, and a
+//! permit that stayed behind would admit a second client beyond the limit. A tunnel inside an HTTP/2 connection counts
+//! as a connection of its own: it opens a socket to its target, as one over HTTP/1.1 does.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,8 +23,8 @@ pub(crate) struct Slots {
     surplus: Arc<Surplus>,
 }
 
-/// Number of permits to remove that were in use when the limit was lowered: each is removed when its connection
-/// ends.
+/// Number of permits that still have to be removed, because they were in use when the limit was lowered: each is
+/// removed when its connection ends.
 #[derive(Debug, Default)]
 struct Surplus(AtomicUsize);
 
@@ -45,12 +45,12 @@ pub(crate) struct Slot {
     surplus: Arc<Surplus>,
     #[expect(dead_code, reason = "it is held, and released with this permit")]
     address: Option<AddressPermit>,
-    /// The permit of the route that a tunnel belongs to, if that has a limit.
+    /// The permit of the route of a tunnel, if the route has a limit.
     route: Option<AddressPermit>,
 }
 
 impl Slots {
-    /// Creates the limits: `connections` in total, `by_address` of them for one client address (0: no such limit).
+    /// Creates the limits: `connections` in total, and `by_address` of them for one client address (0: no such limit).
     #[must_use]
     pub(crate) fn new(connections: usize, by_address: usize) -> Self {
         let connections = connections.min(Semaphore::MAX_PERMITS);
@@ -79,9 +79,9 @@ impl Slots {
         *size = connections;
     }
 
-    /// Waits for a free permit. A listener calls this when it has accepted a connection, and accepts no other
-    /// until there is one, so that connections beyond the limit wait in the kernel's backlog. Waiting before
-    /// accepting would let every quiet listener keep a permit that another one needs.
+    /// Waits for a free permit. A listener calls this after it has accepted a connection, and accepts no other until
+    /// there is one, so that connections beyond the limit wait in the kernel's backlog. If it waited before accepting,
+    /// every idle listener would hold a permit that another one needs.
     pub(crate) async fn free(&self) -> OwnedSemaphorePermit {
         let permit = Arc::clone(&self.all).acquire_owned().await;
         permit.expect("this semaphore is never closed")
@@ -93,7 +93,8 @@ impl Slots {
         self.all.available_permits() == 0
     }
 
-    /// The permit for a connection of a proxy, which is not limited by address since it carries all its clients.
+    /// The permit for a connection of a proxy, which has no limit by address since it carries the requests of all its
+    /// clients.
     #[must_use]
     pub(crate) fn take_uncounted(&self, permit: OwnedSemaphorePermit) -> Slot {
         self.slot(Some(permit), None)
@@ -111,18 +112,17 @@ impl Slots {
         self.limit().saturating_sub(self.all.available_permits())
     }
 
-    /// The permit for an accepted peer, or `None` if its address is at its limit.
+    /// The permit for an accepted peer; `None` if its address is at its limit.
     #[must_use]
     pub(crate) fn take(&self, permit: OwnedSemaphorePermit, peer: &Peer) -> Option<Slot> {
         let address = self.by_address.take(peer)?;
         Some(self.slot(Some(permit), address))
     }
 
-    /// Takes the permit for a tunnel inside a connection that has many.
+    /// Takes the permit for a tunnel inside a connection with several streams.
     ///
     /// # Errors
-    /// [`NoSlot`] if a limit is reached. It does not wait, because the waiting client would itself hold a
-    /// connection.
+    /// [`NoSlot`] if a limit is reached. It does not wait, because the waiting client itself would hold a connection.
     pub(crate) fn take_inner(&self, peer: &Peer) -> Result<Slot, NoSlot> {
         let permit = Arc::clone(&self.all).try_acquire_owned();
         let permit = permit.map_err(|_| NoSlot::All)?;
@@ -150,7 +150,7 @@ impl Slots {
 }
 
 impl Slot {
-    /// Adds the permit of the route of a tunnel to that of its connection, which it may have none of.
+    /// Adds the permit of a tunnel's route to the permit of its connection, if there are such permits.
     #[must_use]
     pub(crate) fn with_route(slot: Option<Self>, route: Option<AddressPermit>) -> Option<Self> {
         let Some(route) = route else {

@@ -13,7 +13,7 @@ pub(crate) struct Descriptors {
     pub now: u64,
 }
 
-/// The most descriptors there may be: the hard limit.
+/// The maximum number of descriptors: the hard limit.
 #[must_use]
 pub(crate) fn most_descriptors() -> u64 {
     // None is no limit, which no system has for descriptors.

@@ -13,7 +13,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-/// Limit on sockets. The kernel takes 253 in a message.
+/// Limit on the number of sockets. The kernel permits 253 in a message.
 const MOST: usize = 128;
 /// The data byte that carries the sockets, because the kernel requires one.
 const CARRIER: u8 = b'L';

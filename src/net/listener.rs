@@ -67,12 +67,12 @@ impl BindError {
     }
 }
 
-/// Inherited sockets: those of systemd by name (`sd_listen_fds(3)`), and those of a process that this one
-/// replaces, by the addresses in its configuration.
+/// Inherited sockets: those of systemd by name (`sd_listen_fds(3)`), and those of a process that this one replaces, by
+/// the addresses in its configuration.
 pub(crate) struct Inherited {
     sockets: ListenFd,
     names: Vec<String>,
-    /// Sockets of systemd that were taken for a look at their address, with their place among the names.
+    /// Sockets of systemd that were taken to read their addresses, each with its index among the names.
     seen: Vec<(usize, std::net::TcpListener)>,
     handed: Vec<(String, OwnedFd)>,
 }
@@ -105,15 +105,16 @@ impl Inherited {
         self
     }
 
-    /// The socket that another process used for this address.
+    /// The socket that another process has used for this address.
     fn handed(&mut self, address: &ListenAddress) -> Option<OwnedFd> {
         let name = address.to_string();
         let index = self.handed.iter().position(|(known, _)| *known == name)?;
         Some(self.handed.remove(index).1)
     }
 
-    /// The socket of systemd that listens on this very address, if there is one: the port is open already, and in
-    /// these hands. A file that names the address, or none at all, serves beside the socket unit.
+    /// The socket of systemd that listens at exactly this address, if there is one: the port is open already, and
+    /// belongs to this process. So a configuration that names the address, or has no listener, works together with a
+    /// socket unit.
     fn with_address(&mut self, name: &str) -> Option<std::net::TcpListener> {
         if self.sockets.len() == 0 {
             return None;
@@ -207,10 +208,10 @@ impl Listener {
         })
     }
 
-    /// Checks that the socket can be opened, as far as that shows without opening it.
+    /// Checks that the socket can be opened, as far as that is possible without opening it.
     ///
     /// # Errors
-    /// As [`bind`](Self::bind).
+    /// As for [`bind`](Self::bind).
     pub(crate) fn look(address: &ListenAddress) -> Result<(), BindError> {
         let looked = match address {
             ListenAddress::Tcp(name) => look_at_tcp(name),
@@ -239,8 +240,8 @@ impl Listener {
         }
     }
 
-    /// Sets whether the socket file belongs to another process. It does while either of two processes might still
-    /// have to serve alone.
+    /// Sets if the socket file belongs to another process. It does while either of two processes may still have to
+    /// serve alone.
     pub(crate) fn give_away(&self, away: bool) {
         if let Inner::Unix {
             path: Some(path), ..
@@ -262,7 +263,7 @@ impl Listener {
     /// Waits for the next connection.
     ///
     /// # Errors
-    /// The error of accept(2); most of them pass, see the server's accept loop.
+    /// The error of accept(2); most of them are temporary, see the server's accept loop.
     pub(crate) async fn accept(&self) -> io::Result<(Socket, Peer)> {
         match &self.inner {
             Inner::Tcp(listener) => {
@@ -329,8 +330,8 @@ fn bind_tcp(name: &str) -> Result<(Inner, BoundAddress), Reason> {
     Err(reason)
 }
 
-/// Checks that the name has an address that this machine has. The port is not tried: it may be in use by the process
-/// whose place is to be taken, or be one that only systemd may open.
+/// Checks that the name has an address of this machine. The port is not tried: the process that this one will replace
+/// may use it, or only systemd may open it.
 fn look_at_tcp(name: &str) -> Result<(), Reason> {
     let described = |error: io::Error| Reason::from(error.to_string());
     let mut reason = NO_ADDRESS.into();
@@ -371,7 +372,7 @@ fn listen_on(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// A TCP socket that listens already.
+/// Takes over a TCP socket that listens already.
 fn adopt_tcp(listener: std::net::TcpListener) -> Result<(Inner, BoundAddress), Reason> {
     let described = |error: io::Error| Reason::from(error.to_string());
     let address = listener.local_addr().map_err(described)?;

@@ -6,13 +6,13 @@ use std::net::{IpAddr, SocketAddr};
 use rustix::net::sockopt::ip_mtu;
 use socket2::{Domain, Socket, Type};
 
-/// Packet size of the loopback interface, over which addresses of this machine are routed. No network has one as
-/// large.
+/// Packet size of the loopback interface, through which addresses of this machine are routed. No network has such a
+/// large one.
 const LOOPBACK_MTU: u32 = 65_535;
 
-/// True if an address belongs to this machine, on any interface. Asks the system for the route each time, since
-/// addresses come and go; nothing is sent. A list of interfaces would need netlink, and a trial to listen there a
-/// permission: the sandbox of the service has neither.
+/// True if an address belongs to this machine, on any interface. Queries the system for the route each time, since
+/// addresses change; nothing is sent. A list of interfaces would need netlink, and an attempt to listen at the address
+/// a permission: the sandbox of the service permits neither.
 #[must_use]
 pub(crate) fn is_own_address(address: IpAddr) -> bool {
     address.is_loopback() || leads_here(address).unwrap_or(false)

@@ -15,8 +15,8 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
-    /// Creates the peer of a TCP connection. An IPv4-mapped address `::ffff:a.b.c.d` from a dual-stack socket
-    /// becomes the IPv4 address again, so that logs, limits and `X-Forwarded-For` know only one form.
+    /// Creates the peer of a TCP connection. An IPv4-mapped address `::ffff:a.b.c.d` from a dual-stack socket becomes
+    /// the IPv4 address again, so that logs, limits and `X-Forwarded-For` contain only one form.
     #[must_use]
     pub(crate) fn tcp(address: SocketAddr) -> Self {
         Self::Tcp(SocketAddr::new(address.ip().to_canonical(), address.port()))

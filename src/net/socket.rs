@@ -1,4 +1,4 @@
-//! A connected socket, TCP or UNIX, and an accepted socket with its connection permit.
+//! A connected socket (TCP or UNIX), and an accepted socket with its connection permit.
 
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
@@ -22,8 +22,8 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
-    /// Turns on TCP keep-alive: the kernel probes the other end after this silence, and then again after each third
-    /// of it, until it gives the connection up. A UNIX socket needs no probes.
+    /// Turns on TCP keep-alive: the kernel probes the other end after this silence, and again after each further third
+    /// of it, until it gives up the connection. A UNIX socket needs no probes.
     pub(crate) fn keep_alive(&self, silence: Duration) {
         if let Self::Tcp(stream) = self {
             let settings = TcpKeepalive::new()
@@ -34,8 +34,7 @@ impl Socket {
         }
     }
 
-    /// Makes dropping the socket send a reset, so that the next write of the other end fails, and not only the one
-    /// after it.
+    /// Makes dropping the socket send a reset, so that the very next write of the other end fails.
     pub(crate) fn reset_on_drop(&self) {
         if let Self::Tcp(stream) = self {
             // Without it the end is an ordinary one, which is noticed a little later.
@@ -44,7 +43,7 @@ impl Socket {
     }
 
     /// Shuts down the reading half: the other end can write no more, and the bytes that it has written can still be
-    /// read, up to an end of the stream.
+    /// read, followed by the end of the stream.
     ///
     /// # Errors
     /// The error of the system.
@@ -123,7 +122,7 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// An accepted socket. It holds its [`Slot`] until it is closed, wherever it is moved.
+/// An accepted socket. It holds its [`Slot`] until it is closed, also when it is moved to another task.
 #[derive(Debug)]
 pub(crate) struct Stream {
     socket: Socket,
@@ -148,8 +147,8 @@ impl Stream {
         self.peer
     }
 
-    /// Waits for the first byte of the client without consuming it. `None` if the client closed first, or on a
-    /// UNIX socket, which only programs use that know the protocol.
+    /// Waits for the first byte of the client without consuming it. `None` if the client closed first, and always on a
+    /// UNIX socket, whose clients are programs that know the protocol.
     ///
     /// # Errors
     /// The error of the read.

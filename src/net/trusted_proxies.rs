@@ -1,8 +1,8 @@
 //! Trusted proxies in front of a listener, and the PROXY protocol (haproxy's proxy-protocol.txt, versions 1 and
 //! 2), with which a proxy without HTTP reports its clients.
 //!
-//! Nothing is guessed: a listener with the protocol requires it on every connection from the listed networks and
-//! refuses all others, and a listener without it never looks for it.
+//! The protocol is never detected: a listener with the protocol requires it on every connection from the listed
+//! networks and refuses all others, and a listener without it never expects it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -58,7 +58,7 @@ impl Proxies {
         }
     }
 
-    /// The header in which they report the client of a request.
+    /// The header in which the proxies report the client of a request.
     #[must_use]
     pub(crate) fn header(&self) -> ForwardedHeader {
         self.header
@@ -98,7 +98,7 @@ impl Proxies {
     }
 }
 
-/// Reads exactly the header, because the bytes behind it belong to TLS or HTTP.
+/// Reads exactly the header, because the bytes after it belong to TLS or HTTP.
 async fn read_header(socket: &mut Socket) -> Result<Vec<u8>, ProxyError> {
     let mut header = vec![0; SIGNATURE.len()];
     socket.read_exact(&mut header).await?;
@@ -130,7 +130,7 @@ async fn read_header(socket: &mut Socket) -> Result<Vec<u8>, ProxyError> {
     Ok(header)
 }
 
-/// Parses the client from a header; `None` if the proxy speaks for itself or does not know it.
+/// Parses the client from a header; `None` if the connection is the proxy's own, or its client is unknown.
 pub(crate) fn source(header: &[u8]) -> Result<Option<SocketAddr>, ProxyError> {
     // LOCAL: whatever addresses follow mean nothing (proxy-protocol.txt, §2.2).
     if header.starts_with(SIGNATURE) && header.get(SIGNATURE.len()) == Some(&0x20) {

@@ -1,5 +1,4 @@
-//! UNIX listening sockets: created with exactly their permissions, in place of a stale file, and removed at the
-//! end.
+//! UNIX listening sockets: created with exactly their permissions, replacing a stale file, and removed at the end.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -18,11 +17,12 @@ use crate::text::permission::{self, Use};
 #[derive(Debug)]
 pub(crate) struct OwnedPath {
     path: PathBuf,
-    /// True while another process is to remove it.
+    /// True while another process is responsible for removing the file.
     given_away: AtomicBool,
-    /// Device and inode of the file. Another file at this path is not ours.
+    /// Device and inode of the file. Another file at this path does not belong to this process.
     identity: (u64, u64),
-    /// The directory that was made for it, and is removed with it until it is kept.
+    /// The directory that was created for the file, and is removed with it unless
+    /// [`keep_directory`](Self::keep_directory) was called.
     directory: Option<PathBuf>,
     is_kept: AtomicBool,
 }
@@ -42,13 +42,13 @@ impl OwnedPath {
         })
     }
 
-    /// Lets the directory that was made for the socket stay: the socket is in use, and what an administrator changes
-    /// about the directory is not lost at a stop.
+    /// Keeps the directory that was created for the socket: the socket is in use, and an administrator's changes to the
+    /// directory must not be lost at a stop.
     pub(crate) fn keep_directory(&self) {
         self.is_kept.store(true, Ordering::Relaxed);
     }
 
-    /// Sets whether another process is to remove it.
+    /// Sets if another process is responsible for removing the file.
     pub(crate) fn give_away(&self, away: bool) {
         self.given_away.store(away, Ordering::Relaxed);
     }
@@ -56,7 +56,7 @@ impl OwnedPath {
     /// Sets the permission bits regardless of the umask of the process.
     ///
     /// # Errors
-    /// The text names the reason.
+    /// The text gives the reason.
     pub(crate) fn set_mode(&self, mode: u32) -> Result<(), Reason> {
         fs::set_permissions(&self.path, Permissions::from_mode(mode))
             .map_err(|error| format!("set its mode: {error}").into())
@@ -84,7 +84,7 @@ impl Drop for OwnedPath {
 /// Listens for connections with this accept backlog.
 ///
 /// # Errors
-/// The text names the reason, without the path.
+/// The text gives the reason, without the path.
 pub(crate) fn listen_unix(
     path: &Path,
     mode: u32,
@@ -98,7 +98,7 @@ pub(crate) fn listen_unix(
 /// Binds a datagram socket.
 ///
 /// # Errors
-/// The text names the reason, without the path.
+/// The text gives the reason, without the path.
 pub(crate) fn bind_unix_datagram(
     path: &Path,
     mode: u32,
@@ -107,8 +107,8 @@ pub(crate) fn bind_unix_datagram(
     Ok((OwnedFd::from(socket).into(), path))
 }
 
-/// Checks that a socket can be made at a path. Makes nothing; a socket that somebody listens on is no obstacle, since
-/// that may be the process whose place is to be taken.
+/// Checks that a socket can be created at a path. Creates nothing. A socket on which a process listens is no obstacle,
+/// since this process may be about to replace that one.
 ///
 /// # Errors
 /// The reason, without the path.
@@ -140,8 +140,8 @@ fn bind(path: &Path, mode: u32, kind: Type) -> Result<(RawSocket, OwnedPath), Re
     Ok((socket, owned))
 }
 
-/// Creates the file with at most the bits of `mode`. Linux gives a socket file the mode of its descriptor, less
-/// the umask; with the usual 0777 of a descriptor any user could connect until a chmod of the path.
+/// Creates the file with at most the bits of `mode`. Linux gives a socket file the mode of its descriptor, less the
+/// umask; with the usual 0777 of a descriptor any user could connect until the path's mode is changed.
 fn bind_closed(path: &Path, mode: u32, kind: Type) -> io::Result<(RawSocket, OwnedPath)> {
     let socket = RawSocket::new(Domain::UNIX, kind, None)?;
     // Only a `File` has fchmod; it takes any descriptor.
@@ -164,8 +164,8 @@ fn missing_directory(path: &Path) -> Option<&Path> {
     Some(directory_of(path)).filter(|directory| !directory.exists())
 }
 
-/// Creates the directory of a socket if only that one is missing. Every user may pass through it: the mode of the
-/// socket decides who may connect.
+/// Creates the directory of a socket if only the last level is missing. Every user may enter it: the mode of the socket
+/// decides who may connect.
 fn make_directory(path: &Path) -> Result<Option<PathBuf>, Reason> {
     let Some(directory) = missing_directory(path) else {
         return Ok(None);
@@ -196,7 +196,7 @@ fn in_the_way() -> Reason {
     "a file that is not a socket is in the way; remove it or choose another path".into()
 }
 
-/// Removes a stale socket file, on which no process listens. Anything else at that path is left alone.
+/// Removes a stale socket file, on which no process listens. Any other file at that path is not touched.
 fn remove_stale(path: &Path) -> Result<(), Reason> {
     let Ok(found) = fs::symlink_metadata(path) else {
         return Ok(());
