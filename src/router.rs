@@ -1,7 +1,7 @@
 //! Maps a request's host and path to a handler: a pure function.
 //!
-//! Routes match the path as most servers read it; if other servers could read it differently, none of these
-//! readings may be better guarded than the chosen route.
+//! Routes match the path as most servers read it. If other servers could read it differently, the request is refused if
+//! any of these readings has stricter access rules than the chosen route.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(crate) enum Route {
     Page(usize),
     /// The pages of consoles; as for the admin page.
     Consoles(usize),
-    /// A webhook, of the source with this path.
+    /// A webhook; its path identifies its source.
     Webhook,
     /// The welcome page of a server without apps.
     Welcome,
@@ -81,13 +81,13 @@ pub(crate) struct RouteKey<'a> {
 pub(crate) struct Router {
     /// Paths of the bridge, without a final slash.
     bridge: HashSet<String>,
-    /// True if the bridge is at `/` too, for WebSockets.
+    /// True if WebSockets at `/` are consoles too.
     bridge_at_root: bool,
-    /// True if the host, and not the query, is the token of the bridge.
+    /// True if the host name, and not the query, contains the token of the bridge.
     host_token: bool,
-    /// Prefixes of websockify's `/websockify/host/…/port/…`, which lets a client name any target.
+    /// Prefixes of websockify's `/websockify/host/…/port/…`, with which a client names any target.
     open_targets: Vec<String>,
-    /// Path of the hub and a slash, if there is a channel.
+    /// Path of the hub with a final slash, if there is a channel.
     hub: Option<String>,
     /// Paths of the Mercure hub and of its metadata, if there is one.
     mercure: Vec<String>,
@@ -108,11 +108,11 @@ struct Entry {
     route: Route,
     path: PathPrefix,
     refuse: Vec<PathPattern>,
-    /// Rules of the app; `None` for a directory, which is public and whose files no other server parses.
+    /// Access rules of the app; `None` for a directory, which is public and whose paths no other server parses.
     app: Option<Rules>,
 }
 
-/// Requirements of an app.
+/// The access rules of an app.
 #[derive(Clone, Debug)]
 struct Rules {
     entrance: Arc<Entrance>,
@@ -187,8 +187,8 @@ impl Router {
     /// Chooses the route by the canonical reading of the path.
     ///
     /// # Errors
-    /// A refusal, if no route matches, if the app does not accept such a path, or if the app could read it as a
-    /// path with other guards.
+    /// A refusal, if no route matches, if the app does not accept such a path, or if the app could read it as a path
+    /// with other access rules.
     pub(crate) fn route(&self, asked: RouteKey<'_>) -> Result<Route, Refusal> {
         // Addresses of subscriptions contain topics, whose slashes are encoded; the hub reads the path as it was sent.
         if self.is_mercure(asked.path.as_str()) {
@@ -237,7 +237,7 @@ impl Router {
         })
     }
 
-    /// Matches Noren's own handlers, for which a path has one reading.
+    /// Matches Noren's own handlers, for which a path has only one reading.
     fn own(&self, asked: RouteKey<'_>) -> Result<Option<Route>, Refusal> {
         let path = asked.path.as_str();
         let bare = path.strip_suffix('/').unwrap_or(path);
@@ -267,7 +267,7 @@ impl Router {
         Ok((self.welcome && path == "/").then_some(Route::Welcome))
     }
 
-    /// True if a request for `/` is for the bridge: pages and the app's own WebSockets have no token.
+    /// True if a request for `/` is for the bridge: requests for pages and for the app's own WebSockets have no token.
     fn is_console_at_root(&self, asked: RouteKey<'_>) -> bool {
         let has_token = || {
             let mut parameters = asked.query.unwrap_or_default().split('&');
@@ -276,8 +276,8 @@ impl Router {
         self.bridge_at_root && asked.websocket && (self.host_token || has_token())
     }
 
-    /// Checks every reading of the path against `refuse` of the chosen route and of the route for that reading: the app
-    /// could take the path for one that is closed.
+    /// Checks every reading of the path against the `refuse` of the chosen route and of the route for that reading: the
+    /// app could take the path for a refused one.
     fn check_refused(&self, chosen: &Entry, asked: RouteKey<'_>) -> Result<(), Refusal> {
         if self.entries.iter().all(|entry| entry.refuse.is_empty()) {
             return Ok(());
@@ -301,8 +301,8 @@ impl Router {
         Ok(())
     }
 
-    /// Checks that no other reading of the path has stricter rules: no spelling evades a guard by being read one
-    /// way here and another way by the app.
+    /// Checks that no other reading of the path has stricter rules, so that no spelling evades an access rule because
+    /// Noren and the app read it differently.
     fn check_readings(&self, app: &Rules, asked: RouteKey<'_>) -> Result<(), Refusal> {
         let folded = app.case_insensitive.then(|| asked.path.as_str());
         for reading in asked.path.others().chain(folded) {
@@ -320,7 +320,7 @@ impl Router {
 }
 
 impl Rules {
-    /// True if these rules admit no request that the other ones refuse.
+    /// True if these rules admit no request that the other rules refuse.
     fn admit_no_more_than(&self, other: &Self, websocket: bool) -> bool {
         self.entrance
             .admits_no_more_than(&other.entrance, websocket)
@@ -344,7 +344,7 @@ impl Entry {
     }
 }
 
-/// The position behind the slash that follows some pages' own path, if a path is theirs.
+/// Returns the position after the slash that follows the path of some pages, if `path` is that path or below it.
 fn below(pages: Option<&String>, path: &str) -> Option<usize> {
     let rest = path.strip_prefix(pages?.as_str())?;
     (rest.is_empty() || rest.starts_with('/')).then_some(path.len() - rest.len() + 1)
@@ -425,8 +425,8 @@ fn decoded(path: &str) -> String {
     PathPrefix::parse(path).map_or_else(|_| path.to_owned(), |path| path.decoded().to_owned())
 }
 
-/// A bridge path, and common misspellings by pages: the app's prefix with and without a slash in between. Paths
-/// are compared with doubled slashes merged.
+/// Returns a bridge path and common misspellings of it in pages: the app's prefix with and without a slash in between.
+/// Paths are compared with double slashes merged.
 fn spellings(path: &str, config: &Config) -> Vec<String> {
     // At the root it is only for WebSockets, of whatever prefix.
     if path == "/" {
