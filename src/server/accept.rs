@@ -15,7 +15,7 @@ use crate::service::Role;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{ListenerLabel, Telemetry};
 
-/// A public listener with all that serving its connections needs.
+/// A public listener with all parts that serving its connections needs.
 #[derive(Clone, Debug)]
 pub(super) struct PublicListener {
     pub(super) listener: Arc<Listener>,
@@ -31,7 +31,7 @@ pub(super) struct PublicListener {
 }
 
 impl PublicListener {
-    /// Accepts connections until the server stops; the socket is closed then.
+    /// Accepts connections until the server stops, and then closes the socket.
     pub(super) async fn accept_all(self) {
         let shutdown = self.shutdown.clone();
         let connections = &self.telemetry.metrics.connections;
@@ -63,7 +63,7 @@ impl PublicListener {
         }
     }
 
-    /// Serves a connection that has its permit.
+    /// Serves an accepted connection that has its permit.
     fn receive(&self, socket: Socket, peer: Peer, permit: OwnedSemaphorePermit) {
         if self.proxies.speak_proxy_protocol() {
             // Elsewhere: a proxy that says nothing must not keep the next one waiting.
@@ -86,7 +86,7 @@ impl PublicListener {
         Drain::new(&self.shutdown, self.state.load().config.server.drain)
     }
 
-    /// Reads the PROXY header of a connection, and serves it.
+    /// Reads the PROXY header of a connection, and then serves it.
     async fn introduced(self, mut socket: Socket, proxy: Peer, permit: OwnedSemaphorePermit) {
         let limit = self.state.load().config.limits.handshake;
         let drain = self.drain();

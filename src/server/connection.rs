@@ -30,30 +30,30 @@ use crate::tls::{Accepted, Alpn, HandshakeError, ServerName};
 
 /// Window of each HTTP/2 stream. Enough for an upload at 100 Mbit/s over 80 ms.
 const STREAM_WINDOW: u32 = 1024 * 1024;
-/// Window of the connection. h2 permits small unread frames for half of it together before it ends the connection
-/// as a flood, and the keystrokes and mouse moves of a console over HTTP/2 are such frames.
+/// Window of the connection. h2 permits unread small frames up to half of it in total, and then ends the connection as
+/// a flood; the keystrokes and mouse moves of a console over HTTP/2 are such frames.
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 /// Limit on response bytes that hyper holds while a stream cannot send them.
 const SEND_BUFFER: usize = 64 * 1024;
 /// Interval of pings that detect dead HTTP/2 peers, and time limit of the reply.
 const PING: Duration = Duration::from_secs(20);
-/// Age up to which a new connection is not closed by a stop before its first request, which may have been in
-/// flight for as long as the connection.
+/// Age below which a new connection is not closed by a stop before its first request: the request may have been sent
+/// with the connection and still be in transit.
 const FRESH: Duration = Duration::from_secs(1);
-/// Limits on streams that a client resets before we have seen them (CVE-2023-44487), and on its own protocol
-/// errors.
+/// Limits on streams that a client resets before Noren has seen them (CVE-2023-44487), and on streams that h2 resets
+/// because of the client's protocol errors.
 const PENDING_RESETS: usize = 20;
 const ERROR_RESETS: usize = 100;
 
 // The futures here live as long as their connections, thousands at once, and mostly idle. So each step has its space in
 // a box that goes with it, and what an async block takes along is made outside of it: it would have room for both.
 
-/// The circumstances of an accepted connection.
+/// The context of an accepted connection.
 pub(super) struct Arrival {
     pub(super) role: Role,
-    /// The trusted proxies, if it is from one of them.
+    /// The trusted proxies, if the connection comes from one of them.
     pub(super) proxies: Option<Arc<Proxies>>,
-    /// The current state, which serves each request.
+    /// The current state, with which each request is served.
     pub(super) current: Arc<ArcSwap<State>>,
     pub(super) begun: Instant,
     pub(super) shutdown: Shutdown,
@@ -102,8 +102,8 @@ pub(super) fn serve_tls(
     }
 }
 
-/// Performs a handshake, with metrics. `None` after a validation handshake, and if the listener has no
-/// certificates, and so no TLS.
+/// Performs a handshake and updates the metrics. `None` after a validation handshake, and if the listener has no
+/// certificates and so no TLS.
 async fn handshake(
     stream: Stream,
     listener: usize,
@@ -132,13 +132,13 @@ pub(super) fn serve_plain(stream: Stream, arrival: Arrival) -> impl Future<Outpu
     Served::new(transport, None, state, arrival).http1()
 }
 
-/// A connection that uses HTTP.
+/// A connection on which HTTP is spoken.
 struct Served {
     transport: Transport,
     context: Context,
     /// The state when the connection began, which determines its limits.
     state: Arc<State>,
-    /// The current state, which serves each request.
+    /// The current state, with which each request is served.
     current: Arc<ArcSwap<State>>,
     role: Role,
     shutdown: Shutdown,
@@ -287,7 +287,7 @@ impl Served {
     }
 }
 
-/// The reasons to end an HTTP/2 connection.
+/// Reasons to end an HTTP/2 connection.
 enum Reason {
     /// Its client does not read a response.
     Unread,
@@ -297,7 +297,7 @@ enum Reason {
     Stop,
 }
 
-/// Ready once the server stops and the connection is older than a fresh one.
+/// Ready once the server stops and the connection is older than [`FRESH`].
 async fn may_close(shutdown: &Shutdown, begun: Instant) {
     shutdown.requested().await;
     sleep_until(begun + FRESH).await;
@@ -315,7 +315,7 @@ fn rate(limits: &Limits) -> Rate {
     }
 }
 
-/// Drops responses that their client does not read. Never ready.
+/// Drops responses that their clients do not read. Never ready.
 async fn look_after(watch: &Watch, limit: Duration) {
     loop {
         sleep(limit).await;
@@ -323,7 +323,7 @@ async fn look_after(watch: &Watch, limit: Duration) {
     }
 }
 
-/// Ready once no request has been in progress for `limit`. Pings keep a connection alive, but not in use.
+/// Ready once no request has been in progress for `limit`. Pings keep a connection open, but do not count as use.
 async fn idle_for(activity: &Activity, limit: Duration) {
     loop {
         let idle = activity.idle();
@@ -335,12 +335,12 @@ async fn idle_for(activity: &Activity, limit: Duration) {
     }
 }
 
-/// The hyper service of a connection. hyper keeps the space of the future for as long as the connection lives, and
-/// ours is large; boxed, it exists only while a request is handled, and a connection that streams a channel for
-/// hours does not carry it.
+/// Responds to a request: the hyper service of a connection. hyper reserves the space of its future for the life of the
+/// connection, and this future is large; boxed, it exists only while a request is handled, and a connection that
+/// streams a channel for hours does not hold it.
 ///
-/// Each request is served by the configuration in force when it arrives: a browser keeps its connection for hours,
-/// and would go on with routes that a reload has removed.
+/// Each request is served by the configuration in force when it arrives: a browser keeps its connection for hours, and
+/// would otherwise continue to use routes that a reload has removed.
 fn answer(
     current: Arc<ArcSwap<State>>,
     context: Context,
@@ -371,7 +371,7 @@ fn answer(
     })
 }
 
-/// A response as hyper gets it.
+/// A response in the form that hyper gets.
 type ServedResponse = Response<AbortAfterFlush<crate::service::ServiceBody>>;
 
 /// Logs the end of a connection, unless it was an ordinary one.

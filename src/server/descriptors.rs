@@ -1,8 +1,7 @@
-//! Adjusts the limits of a configuration to the available file descriptors, so that accepted connections can be
-//! served.
+//! Lowers the limits of a configuration to the available file descriptors, so that accepted connections can be served.
 //!
-//! A connection takes one descriptor, and as a tunnel another one for its target; a request at an app takes one,
-//! and a body in the spool one. Without room for those behind a connection, its client would get 503 instead of
+//! A connection takes one descriptor, and as a tunnel another one for its target; a request to an app takes one, and a
+//! body in the spool one. Without descriptors for these, the client of an accepted connection would get 503 instead of
 //! waiting.
 
 use tracing::{info, warn};
@@ -10,15 +9,15 @@ use tracing::{info, warn};
 use crate::config::{App, Config, StoreKind};
 use crate::net::{most_descriptors, raise_descriptors};
 
-/// Descriptors for the runtime, the log, the signals, and files that are read briefly: certificates, tokens,
+/// Number of descriptors for the runtime, the log, the signals, and files that are read briefly: certificates, tokens,
 /// users.
 const OWN: u64 = 32;
-/// Concurrent look-ups of a token source in the network, or of all in files together.
+/// Number of concurrent look-ups of one token source in the network, or of all token sources in files together.
 const LOOK_UPS: u64 = 16;
-/// Descriptors for the histories on disk.
+/// Number of descriptors for the histories on disk.
 const STORE: u64 = 16;
 
-/// Descriptors that a configuration needs, and the number there are.
+/// The descriptors that a configuration needs, and the maximum number.
 #[derive(Debug)]
 pub(super) struct Need {
     needed: u64,
@@ -26,7 +25,7 @@ pub(super) struct Need {
     is_lower: bool,
 }
 
-/// Lowers the limits of a configuration to the descriptors that there may be. Changes nothing else.
+/// Lowers the limits of a configuration to the maximum number of descriptors. Has no other effect.
 pub(super) fn plan(config: &mut Config) -> Need {
     let (needed, most) = (needed(config), most_descriptors());
     Need {
@@ -36,8 +35,8 @@ pub(super) fn plan(config: &mut Config) -> Need {
     }
 }
 
-/// Raises the soft limit as far as it may be, and says so in the log. At a start it comes before anything is opened:
-/// listeners and histories may be more than the soft limit alone.
+/// Raises the soft limit to the hard limit, and logs it. At a start this precedes opening anything: listeners and
+/// histories may need more than the soft limit.
 pub(super) fn raise() {
     match raise_descriptors() {
         Ok(descriptors) => {
@@ -67,7 +66,7 @@ pub(super) fn commit(need: &Need, config: &Config) {
     }
 }
 
-/// Lowers the limits that need descriptors; false if there are enough.
+/// Lowers the limits that need descriptors; false if there are enough descriptors.
 fn fit(config: &mut Config, most: u64) -> bool {
     if needed(config) <= most {
         return false;
@@ -82,13 +81,13 @@ fn fit(config: &mut Config, most: u64) -> bool {
     true
 }
 
-/// Number of descriptors that may be needed at once.
+/// Number of descriptors that may be needed at the same time.
 fn needed(config: &Config) -> u64 {
     let connections = config.limits.connections as u64 * of_connection(config);
     own(config) + workers(config) + config.spool.files as u64 + connections
 }
 
-/// Descriptors of a connection: a tunnel has its target, and a recorded one has a file.
+/// Number of descriptors for a connection: a tunnel needs one for its target, and a recorded one another for its file.
 fn of_connection(config: &Config) -> u64 {
     2 + u64::from(config.bridge.recording.directory.is_some())
 }
@@ -98,7 +97,7 @@ fn workers(config: &Config) -> u64 {
     config.apps.iter().map(workers).sum()
 }
 
-/// Descriptors that do not depend on the number of connections.
+/// Number of descriptors that does not depend on the number of connections.
 fn own(config: &Config) -> u64 {
     let sources = config.channels.iter().map(|channel| channel.sources.len());
     // The socket of a source, and a program that writes to it.

@@ -1,4 +1,4 @@
-//! A future that is polled only when it was woken, beside a busy one in the same task.
+//! A future that is polled only after it was woken, although the rest of its task is polled often.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use atomic_waker::AtomicWaker;
 
-/// A future that is polled only when it was woken. A connection waits for the stop of the server, and each poll of that
-/// takes locks that all connections share.
+/// A future that is polled only after it was woken. A connection waits for the stop of the server, and each poll of
+/// that wait takes locks that all connections share.
 #[derive(Debug)]
 pub(super) struct Dormant<F> {
     future: Pin<Box<F>>,
@@ -17,7 +17,7 @@ pub(super) struct Dormant<F> {
     bell: Arc<Bell>,
 }
 
-/// The waker of such a future, which wakes the task as well.
+/// The waker of such a future, which also wakes its task.
 #[derive(Debug)]
 struct Bell {
     is_rung: AtomicBool,
@@ -25,7 +25,7 @@ struct Bell {
 }
 
 impl<F> Dormant<F> {
-    /// Wraps a future, which has its first poll with the next of the task.
+    /// Wraps a future; it is first polled when its task is polled next.
     pub(super) fn new(future: F) -> Self {
         let bell = Arc::new(Bell {
             is_rung: AtomicBool::new(true),

@@ -1,9 +1,9 @@
-//! Hand-over to another process: it gets the listening sockets and the messages of the hub, while this one keeps
+//! Hand-over to another process, which gets the listening sockets and the messages of the hub, while this process keeps
 //! its tunnels until they end.
 //!
-//! The two communicate over a socket pair. The new process reports that its configuration is valid; it gets the
+//! The two communicate over a socket pair. The new process reports that its configuration is valid, receives the
 //! sockets and a message with the hub's snapshot, and reports when it serves. Until then nothing is lost: on any
-//! failure the old process continues as before. Independent of programs and signals.
+//! failure the old process continues as before. Must not know programs and signals.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
@@ -19,7 +19,7 @@ use crate::net::{Listener, receive_sockets, send_sockets};
 use crate::server::Handle;
 use crate::sync::lock;
 
-/// Time limit for each message of the other process. Opening a large history on disk takes longest.
+/// Time limit for each message of the other process. Opening a large history on disk takes the longest.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// First message of the new process: its configuration is valid.
 const HERE: &str = "here";
@@ -52,7 +52,7 @@ pub struct Inheritance {
     line: UnixStream,
 }
 
-/// Reasons why the hand-over failed; this process serves as before.
+/// Reasons why the hand-over failed; this process continues to serve then.
 #[derive(Debug, thiserror::Error)]
 pub enum HandoverError {
     /// The other process sent no message, or not the expected one.
@@ -67,7 +67,7 @@ pub enum HandoverError {
 }
 
 impl Inheritance {
-    /// Reports, in the new process, that it is there, and receives the hand-over. Blocks.
+    /// Reports, in the new process, that its configuration is valid, and receives the hand-over. Blocks.
     ///
     /// # Errors
     /// The other process has ended, or sent anything else.
@@ -93,18 +93,18 @@ impl Inheritance {
     }
 }
 
-/// Reports, in the new process, that it serves, so that the other one may retire.
+/// Reports, in the new process, that it serves, so that the old process can end.
 pub(super) fn confirm(line: &mut UnixStream) -> io::Result<()> {
     say(line, SERVING)
 }
 
 impl Handle {
-    /// Hands sockets and messages over to the process at the other end of `line`, and retires: requests in
-    /// progress end here, tunnels continue. Blocks for as long as the other process needs to start. If it fails to
-    /// take over, `end_other` ends it and waits for that: the histories on disk have one owner at a time.
+    /// Hands sockets and messages over to the process at the other end of `line`, and stops accepting: requests in
+    /// progress complete here, and tunnels continue. Blocks while the other process starts. If that fails to take over,
+    /// `end_other` ends it and waits for its end: only one process may have the histories on disk open.
     ///
     /// # Errors
-    /// [`HandoverError`]; this process serves as before then.
+    /// [`HandoverError`]; this process continues to serve then.
     pub fn hand_over(
         &self,
         line: &mut UnixStream,
@@ -198,7 +198,7 @@ impl Handle {
     }
 }
 
-/// Waits for the report that the other process's configuration is valid.
+/// Waits for the report that the configuration of the other process is valid.
 fn comes_up(line: &mut UnixStream) -> Result<(), HandoverError> {
     line.set_read_timeout(Some(PATIENCE))?;
     hear(line, HERE).map_err(|_| HandoverError::Silent("did not come up"))
@@ -209,7 +209,7 @@ fn say(line: &mut UnixStream, text: &str) -> io::Result<()> {
     line.write_all(b"\n")
 }
 
-/// Reads one message, byte by byte, so that nothing behind it is consumed.
+/// Reads one message, byte by byte, so that no byte after it is consumed.
 fn hear(line: &mut UnixStream, word: &str) -> io::Result<()> {
     let (mut heard, mut byte) = (Vec::new(), [0]);
     while heard.len() < LONGEST_WORD {

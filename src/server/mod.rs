@@ -1,7 +1,7 @@
-//! Accepts connections, performs the handshake, serves HTTP on them: [`Server::bind`], then [`Server::run`].
+//! Accepts connections, performs the handshake, and serves HTTP on them: [`Server::bind`], then [`Server::run`].
 //!
-//! `bind` opens sockets, loads certificates and spawns nothing but sources; every fault of a configuration on this
-//! machine is reported there. Independent of the purpose of a request.
+//! `bind` opens sockets, loads certificates and spawns only the sources of channels; it reports every fault of a
+//! configuration on this machine. Must not know the purpose of a request.
 
 mod accept;
 mod connection;
@@ -44,7 +44,7 @@ use plan::{Findings, Plan};
 pub use handover::{HandoverError, Inheritance};
 pub use reload::Handle;
 
-/// Interval of closing idle connections to the apps.
+/// Interval between two closings of idle connections to the apps.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// A server whose sockets are open.
@@ -59,7 +59,7 @@ pub struct Server {
     acme: Keeper,
     /// Serialises reload, certificate renewal and hand-over.
     turn: Arc<Mutex<()>>,
-    /// Connection to the process that this one replaces, and the addresses of its consoles.
+    /// Connection to the process that this one replaces, and the addresses of that process's shared consoles.
     before: Option<(UnixStream, Vec<Arc<str>>)>,
 }
 
@@ -78,7 +78,7 @@ struct State {
 pub struct Checked {
     /// Reasons why a start would be refused.
     pub faults: Faults<SetupError>,
-    /// Properties that clients will complain about, one sentence each.
+    /// Properties about which clients will complain, one sentence each.
     pub warnings: Vec<String>,
 }
 
@@ -101,9 +101,9 @@ impl Server {
         Self::open(config, Some(inheritance))
     }
 
-    /// Checks everything that a start with this configuration would be refused for on this machine: reads each file it
-    /// names, and looks at each place where something is to be opened or made. Changes nothing, and opens no socket.
-    /// Must be called inside a tokio runtime.
+    /// Checks for all faults on this machine for which a start with this configuration would be refused: reads each
+    /// file that it names, and checks each path at which a start opens or creates something. Changes nothing, and opens
+    /// no socket. Must be called inside a tokio runtime.
     #[must_use]
     pub fn check(config: &Config) -> Checked {
         let mut checked = Checked::default();
@@ -191,7 +191,7 @@ impl Server {
             .collect()
     }
 
-    /// The certificate that was made here because none is configured, if there is a listener with TLS.
+    /// The certificate that Noren created because none is configured, if there is a listener with TLS.
     #[must_use]
     pub fn self_signed(&self) -> Option<SelfSigned> {
         let state = self.state.load();
@@ -199,8 +199,8 @@ impl Server {
         acceptor.and_then(Acceptor::self_signed).cloned()
     }
 
-    /// The address of the first listener with TLS, or of the first without, as a browser opens it; none where all are
-    /// UNIX sockets.
+    /// The address of the first listener with TLS, or otherwise of the first without, as a URL for a browser; `None` if
+    /// all are UNIX sockets.
     #[must_use]
     pub fn url(&self) -> Option<String> {
         let of = |protocol: Protocol| {
@@ -240,8 +240,8 @@ impl Server {
         Handle::new(self)
     }
 
-    /// Serves until `stop` is ready, then drains: no new connections; requests and tunnels may end within
-    /// `server.drain`.
+    /// Serves until `stop` is ready, and then drains: no new connections are accepted, and requests and tunnels may end
+    /// within `server.drain`.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Drained {
         let handle = self.handle();
         let Live {
@@ -310,7 +310,7 @@ impl Server {
 }
 
 impl State {
-    /// Shows when each certificate ends, in the metrics and in the status.
+    /// Publishes the expiry of each certificate in the metrics and in the status.
     fn show_certificates(&self) {
         let shown = &self.telemetry.metrics.connections.certificates;
         shown.clear();

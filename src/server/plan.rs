@@ -1,5 +1,5 @@
-//! Plan and commit: everything that can fail comes first and has no effect on the running server; everything with
-//! an effect comes after and cannot fail.
+//! Plan and commit: all steps that can fail come first and have no effect on the running server; all steps with an
+//! effect come afterwards and cannot fail.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::sources;
 use crate::tls::{Acceptor, Acceptors, Challenges, TlsError};
 use crate::viewers;
 
-/// A configuration with its files read. Nothing was created, and nothing is in force.
+/// A configuration whose files have been read. Nothing was created, and nothing is in force.
 #[derive(Debug)]
 pub(super) struct Findings {
     pub(super) config: Config,
@@ -25,7 +25,7 @@ pub(super) struct Findings {
     acceptors: Acceptors,
 }
 
-/// A configuration that can be put in force. To drop it is to refuse it.
+/// A configuration that can be put in force. Dropping it refuses it.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) config: Config,
@@ -55,16 +55,17 @@ impl Findings {
         })
     }
 
-    /// Sentences about certificates that clients refuse, and about places that are missing.
+    /// Warnings about certificates that clients refuse, and about missing files and directories.
     pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
         let certificates = self.acceptors.warnings().cloned();
         certificates.chain(absent(&self.config))
     }
 
-    /// Makes a certificate if there is none: the one thing of a plan that stays if it is refused, so it comes last.
+    /// Creates a certificate if there is none. That is the only effect of a plan which remains if the plan is refused,
+    /// so it comes last.
     ///
     /// # Errors
-    /// [`TlsError`] says why that cannot be.
+    /// [`TlsError`] says why the certificate cannot be created.
     pub(super) fn open(self, challenges: &Challenges) -> Result<Plan, TlsError> {
         let acceptors = self.acceptors.open(&self.config, challenges)?;
         for warning in absent(&self.config) {
@@ -80,7 +81,7 @@ impl Findings {
 }
 
 impl Plan {
-    /// Puts this plan in force in all that outlives it, and returns the state for the requests to come.
+    /// Puts this plan in force in all parts that outlive it, and returns the state for further requests.
     pub(super) fn commit(self, live: &Live) -> State {
         descriptors::commit(&self.need, &self.config);
         live.forget_responses();
@@ -102,7 +103,7 @@ impl Plan {
     }
 }
 
-/// Warnings about missing places that are looked up again with each request: their content may come later.
+/// Warnings about missing files and directories that are looked up again with each request: they may be created later.
 fn absent(config: &Config) -> Vec<String> {
     let tokens = config.bridge.tokens.iter().filter_map(|source| {
         let path = match &source.kind {
@@ -132,7 +133,7 @@ fn absent(config: &Config) -> Vec<String> {
         .collect()
 }
 
-/// Checks the places that a start opens beside the files. Opens and makes nothing.
+/// Checks the paths that a start opens in addition to the files. Opens and creates nothing.
 pub(super) fn look(config: &Config) -> Faults<SetupError> {
     let mut faults = Faults::default();
     faults.keep_all(hub::look(config).or(()));

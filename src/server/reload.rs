@@ -45,9 +45,8 @@ impl Handle {
         }
     }
 
-    /// Puts another configuration in force for all further requests, also on open connections. Requests in
-    /// progress are not affected; tunnels and subscribers stay, and a connection keeps the limits of the time it
-    /// was opened.
+    /// Puts another configuration in force for all further requests, also on open connections. Requests in progress are
+    /// not affected; tunnels and subscribers stay, and a connection keeps the limits with which it was opened.
     ///
     /// # Errors
     /// [`SetupError`] gives the reason; nothing was changed then.
@@ -109,7 +108,7 @@ impl Handle {
         Ok(true)
     }
 
-    /// Passes through the worker threads and the locks that every message needs. If this does not return, the
+    /// Uses the worker threads and the locks that every message needs, as a health check. If this does not return, the
     /// process is stuck.
     pub async fn heartbeat(&self) {
         let (done, passed) = tokio::sync::oneshot::channel();
@@ -121,7 +120,7 @@ impl Handle {
         let _ = passed.await;
     }
 
-    /// Time limit for tunnels after a hand-over; `None` means until they end.
+    /// Time limit for tunnels after a hand-over; `None` means no limit.
     #[must_use]
     pub fn handover_limit(&self) -> Option<Duration> {
         self.state.load().config.server.handover

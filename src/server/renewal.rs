@@ -1,8 +1,8 @@
-//! Certificate renewal: reloads certificates when their files change, because programs that renew them only write
+//! Certificate renewal: reloads certificates when their files change, because programs that renew them only write the
 //! files.
 //!
-//! Checks the files every few seconds instead of using file notifications: they may lie behind symbolic links, on
-//! a network, or in a directory that is replaced as a whole, and a check takes two system calls a file.
+//! Checks the files every few seconds instead of using file notifications: the files may be behind symbolic links, on a
+//! network, or in a directory that is replaced as a whole, and a check takes two system calls per file.
 
 use std::time::Duration;
 
@@ -47,8 +47,8 @@ pub(super) async fn keep(acme: Keeper, handle: Handle, shutdown: Shutdown) {
     }
 }
 
-/// Checks the files once. A fault is logged once, however often it is found: two files are rarely written at the
-/// same moment, and a failed renewal stays so for hours.
+/// Checks the files once. A fault is logged once, no matter how often it is found: two files are rarely written at the
+/// same moment, and a failed renewal may last for hours.
 async fn look(handle: &Handle, logged: &mut Option<String>) {
     let own = handle.clone();
     let looked = tokio::task::spawn_blocking(move || own.renew()).await;

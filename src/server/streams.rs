@@ -1,12 +1,12 @@
 //! The streams of one HTTP/2 connection, polled by the task of the connection. Must not know HTTP.
 //!
-//! A task for each stream costs its scheduling, often another thread that is woken for it, and one write for each
-//! response: the first stream that is ready wakes the connection, which writes before the others had their turn. Here
-//! all streams that are woken come first, and then the connection, which writes what they have left.
+//! If each stream had a task, that would cost its scheduling, often the waking of another thread, and one write for
+//! each response: the first stream that is ready wakes the connection, which writes before the other streams are
+//! polled. Here all woken streams are polled first, and then the connection, which writes the output of all of them.
 //!
-//! The connection and each stream have a waker of their own, so only those that something has happened to are polled,
-//! and what one does for another while they are polled does not schedule the task again. They share the budget that
-//! tokio gives a task for each poll: those for which nothing is left of it come first in the next one.
+//! The connection and each stream have their own waker, so only those that were woken are polled, and a wake-up among
+//! them during the poll does not schedule the task again. They share the budget that tokio gives a task for each poll;
+//! streams that are not polled because it is used up are polled first the next time.
 
 use std::fmt;
 use std::future::Future;
@@ -22,17 +22,17 @@ use tokio::task::coop::has_budget_remaining;
 
 use crate::sync::lock;
 
-/// Rounds of polling before other tasks have their turn. A request takes two: one of the connection, which accepts it,
-/// and one of its stream; so does a response.
+/// Number of rounds of polling before other tasks are polled. A request takes two: one of the connection, which accepts
+/// it, and one of its stream; so does a response.
 const ROUNDS: usize = 4;
 
 type Stream = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The executor that takes the streams of a connection. Clones belong to the same connection.
+/// The executor to which hyper gives the streams of a connection. Clones belong to the same connection.
 #[derive(Clone, Default)]
 pub(super) struct Streams(Arc<Ready>);
 
-/// List of the streams to poll, and whether the connection is one to poll too.
+/// List of the streams to poll, and a flag that is true if the connection has to be polled too.
 #[derive(Default)]
 struct Ready {
     state: Mutex<State>,
@@ -44,31 +44,33 @@ struct State {
     woken: Vec<usize>,
     accepted: Vec<Stream>,
     connection: bool,
-    /// True while the task polls: it then sees whatever is woken, and need not be scheduled.
+    /// True while the task polls: it then sees every wake-up, and need not be scheduled.
     is_polled: bool,
 }
 
-/// A connection with its streams, as one future. What is left of the streams ends with it.
+/// A connection with its streams, as one future. Streams that have not ended are dropped with it.
 pub(super) struct Multiplexed<C> {
     connection: Pin<Box<C>>,
-    /// The waker of the connection, and its mark.
+    /// The waker of the connection, and its state.
     waker: (Waker, Arc<Wakeup>),
     places: Vec<Place>,
     vacant: Vec<usize>,
     ready: Arc<Ready>,
-    /// Space for the list of one round.
+    /// Reused list of the streams of one round.
     woken: Vec<usize>,
-    /// True if the streams have left the connection nothing of the budget, so that it comes before them.
+    /// True if the streams used up the budget before the connection was polled, so that it is polled before them next
+    /// time.
     is_late: bool,
 }
 
-/// Room for one stream after another. A late wake of the one before polls the next in vain, and nothing more.
+/// A slot for a stream, which is reused. A late wake-up of the previous stream only causes a needless poll of the next
+/// one.
 struct Place {
     waker: (Waker, Arc<Wakeup>),
     stream: Option<Stream>,
 }
 
-/// The waker of a stream, or of the connection, which has no number.
+/// State of the waker of a stream, or of the connection, which has no number.
 struct Wakeup {
     number: Option<usize>,
     is_woken: AtomicBool,
@@ -103,7 +105,7 @@ impl Wake for Wakeup {
 }
 
 impl Ready {
-    /// Adds something that has to be polled, and schedules the task unless it is polling.
+    /// Adds a stream or the connection to the list, and schedules the task unless it is polling.
     fn add(&self, add: impl FnOnce(&mut State)) {
         let mut state = self.lock();
         add(&mut state);
@@ -114,7 +116,7 @@ impl Ready {
         }
     }
 
-    /// Ends the polling; true if something has to be polled again.
+    /// Ends the polling; true if the list is not empty, so that the task has to be polled again.
     fn end(&self) -> bool {
         let mut state = self.lock();
         state.is_polled = false;
@@ -137,7 +139,7 @@ where
 }
 
 impl<C> Multiplexed<C> {
-    /// Creates the future of a connection that gives its streams to `streams`.
+    /// Creates the future of a connection whose executor is `streams`.
     pub(super) fn new(connection: C, streams: &Streams) -> Self {
         let ready = Arc::clone(&streams.0);
         ready.add(|state| state.connection = true);
@@ -152,13 +154,13 @@ impl<C> Multiplexed<C> {
         }
     }
 
-    /// Changes the connection, which is then polled.
+    /// Changes the connection, and has it polled afterwards.
     pub(super) fn change(&mut self, change: impl FnOnce(Pin<&mut C>)) {
         change(self.connection.as_mut());
         self.ready.add(|state| state.connection = true);
     }
 
-    /// Gives a stream a place, and polls it.
+    /// Puts a stream into a slot, and polls it.
     fn accept(&mut self, stream: Stream) {
         let number = self.vacant.pop().unwrap_or_else(|| {
             let number = self.places.len();
@@ -174,8 +176,8 @@ impl<C> Multiplexed<C> {
         self.poll_stream(number);
     }
 
-    /// Polls the streams of one round, as far as the budget of the task goes. False if it is used up; those that are
-    /// left are the first of the next round.
+    /// Polls the streams of one round until the budget of the task is used up; false if it is. The streams that remain
+    /// are the first of the next round.
     fn poll_streams(&mut self, accepted: Vec<Stream>) -> bool {
         let mut woken = std::mem::take(&mut self.woken);
         let (mut polled, mut accepted) = (0, accepted.into_iter());
