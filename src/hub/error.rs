@@ -73,6 +73,14 @@ pub(crate) enum PublishError {
 }
 
 impl PublishError {
+    /// True if the same message may be accepted later, without a change of it or of the configuration.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::TooManyChannels(_) | Self::ChannelShare | Self::Moving | Self::NotKept(_) => true,
+            Self::Unknown(_) | Self::TooLarge { .. } | Self::Malformed(_) => false,
+        }
+    }
+
     /// The error for a publisher, without details that are only for the operator.
     pub(super) fn not_kept(error: &StoreError) -> Self {
         Self::NotKept(error.for_publishers().to_owned())

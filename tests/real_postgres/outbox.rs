@@ -1,7 +1,10 @@
 //! The outbox: rows are published once each, in order, whatever is killed meanwhile.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
 use super::House;
-use crate::support::{Door, Postgres, path, until};
+use crate::support::{Door, PATIENCE, Postgres, path, until};
 
 /// A channel on disk, and one beside it that takes messages of local programs.
 const OUTBOX: &str = "[hub]\nstore = \"STORE\"\n[[channel]]\nname = \"a\"\n[channel.history]\nmessages = 100000\n\
@@ -126,6 +129,56 @@ fn a_row_that_cannot_be_published_stays_with_the_reason_and_holds_up_nothing() {
     );
     assert_eq!(house.numbers(2), [1, 2]);
     assert_eq!(house.status("refused"), 5);
+}
+
+/// One channel may be made by the pattern, and a subscriber has it.
+const FULL: &str = "[hub]\nchannels = 1\n[[channel]]\nname = \"a\"\n[channel.history]\nmessages = 100\nSOURCE\n\
+    outbox = \"noren_outbox\"\npoll = \"1h\"\nbatch = 3\n[[channel]]\nname = \"room.*\"\n[channel.history]\n\
+    messages = 100\n";
+
+#[test]
+fn a_row_whose_channel_finds_no_room_waits_until_there_is_and_holds_up_no_others() {
+    let house = House::open(Postgres::make_outbox, FULL);
+    house.connected();
+    let subscriber = subscribe(&house, "room.one");
+    house.server.sql(
+        "INSERT INTO noren_outbox (channel, data) SELECT 'room.two', format('{\"n\": %s}', n)::jsonb \
+         FROM generate_series(1, 8) AS n; \
+         INSERT INTO noren_outbox (channel, data) VALUES ('none', '1'), ('a', '{\"n\": 1}'), ('a', '{\"n\": 2}')",
+    );
+    assert_eq!(house.numbers(2), [1, 2]);
+    until("the status to say so", || {
+        let error = house.status("last_error");
+        let says = error.as_str()?.contains("hub.channels");
+        (says && house.status("waiting") == 8).then_some(())
+    });
+    assert!(house.status("lag").as_u64().is_some_and(|lag| lag > 0));
+    assert!(!house.status("since").is_null(), "it is connected");
+    assert_eq!(
+        (left(&house).as_str(), house.status("refused")),
+        ("8", 1.into())
+    );
+    drop(subscriber);
+    until_empty(&house);
+    let rows = house.first("room.two", 8);
+    let numbers: Vec<_> = rows.iter().map(|row| row["data"]["n"].as_u64()).collect();
+    assert_eq!(numbers, (1..9).map(Some).collect::<Vec<_>>());
+    until("nothing to wait", || {
+        (house.status("waiting") == 0).then_some(())
+    });
+    assert_eq!(house.status("refused"), 1);
+}
+
+/// A subscriber, for whom the channel is open.
+fn subscribe(house: &House, channel: &str) -> UnixStream {
+    let mut stream = UnixStream::connect(path(&house.directory, "admin.sock")).expect("a socket");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
+    let request = format!("GET /events/{channel} HTTP/1.1\r\nHost: x\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).expect("an answer");
+    assert_eq!(&status, b"HTTP/1.1 200");
+    stream
 }
 
 #[test]

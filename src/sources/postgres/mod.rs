@@ -9,6 +9,8 @@ mod fault;
 mod notifications;
 mod outbox;
 mod passfile;
+mod postponed;
+mod row;
 mod turn;
 
 use tokio::time::Instant;

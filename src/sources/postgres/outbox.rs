@@ -11,11 +11,13 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 use tokio_postgres::{Notification, Row};
 
 use super::super::sink::Sink;
 use super::connection::{Lost, Session};
+use super::postponed::Postponed;
+use super::row::{Entry, age};
 use super::turn::wait_for_turn;
 use crate::config::{ChannelName, Outbox, PostgresFormat, PostgresSource, quoted};
 use crate::hub::{Data, Draft, PublishError, Published, PublisherId};
@@ -38,6 +40,7 @@ pub(super) struct Reader<'a> {
     /// The table as it is written in a statement.
     name: String,
     looked: Option<Instant>,
+    postponed: Postponed,
 }
 
 /// The result of one batch.
@@ -56,6 +59,7 @@ impl<'a> Reader<'a> {
             settings,
             name: settings.table.quoted(),
             looked: None,
+            postponed: Postponed::default(),
         }
     }
 
@@ -80,9 +84,12 @@ impl<'a> Reader<'a> {
             if more || woken {
                 continue;
             }
+            self.postponed.is_over();
+            let poll = Instant::now() + self.source.poll;
+            let next = self.postponed.until().map_or(poll, |until| until.min(poll));
             tokio::select! {
                 notification = session.next() => drop(notification?),
-                () = sleep(self.source.poll) => {}
+                () = sleep_until(next) => {}
                 () = stop.requested() => return Ok(()),
             }
         }
@@ -91,6 +98,7 @@ impl<'a> Reader<'a> {
     /// Reads, publishes and deletes some rows.
     async fn batch(&mut self, session: &mut Session) -> Result<Batch, Lost> {
         let mut woken = false;
+        self.postponed.attempt();
         let most = self.sink.message_size();
         let limit = usize::from(self.settings.batch).min((LARGEST_BATCH / most.max(1)).max(1));
         let (limit, most) = (bounded(limit), bounded(most));
@@ -99,7 +107,7 @@ impl<'a> Reader<'a> {
                 Some(&self.settings.table),
                 &mut |_: &Notification| woken = true,
                 &self.selection(),
-                &[&limit, &most],
+                &[&limit, &most, &self.postponed.channels()],
             )
             .await?;
         let more = bounded(rows.len()) == limit;
@@ -107,6 +115,9 @@ impl<'a> Reader<'a> {
         let mut done = Done::default();
         let lost = self.publish(&rows, &mut done).await;
         self.settle(session, done).await?;
+        if !self.postponed.channels().is_empty() {
+            self.count(session).await?;
+        }
         lost.map(|()| Batch { more, woken })
     }
 
@@ -117,22 +128,33 @@ impl<'a> Reader<'a> {
              left(key::text, 257), octet_length(data::text)::bigint, \
              CASE WHEN octet_length(data::text) <= $2::bigint THEN data::text END, \
              extract(epoch FROM now() - created)::float8 \
-             FROM {} WHERE refused IS NULL ORDER BY id LIMIT $1::bigint",
+             FROM {} WHERE refused IS NULL AND (channel IS NULL OR channel::text <> ALL ($3::text[])) \
+             ORDER BY id LIMIT $1::bigint",
             self.name
         )
     }
 
     /// Publishes rows in their order, and waits until each is as durable as its channel promises.
-    async fn publish(&self, rows: &[Row], done: &mut Done) -> Result<(), Lost> {
+    async fn publish(&mut self, rows: &[Row], done: &mut Done) -> Result<(), Lost> {
         let mut waiting = Vec::new();
         let mut lost = None;
         for row in rows {
             let row = Entry::read(row)?;
+            let channel = row.channel.as_deref();
+            if channel.is_some_and(|channel| self.postponed.contains(channel)) {
+                continue;
+            }
             match self.offer(&row) {
                 Ok(published) => waiting.push((row.id, published)),
                 Err(Fault::Lost(error)) => {
                     lost = Some(error);
                     break;
+                }
+                Err(Fault::NoRoom(error)) => {
+                    if !self.postpone(&row, &error) {
+                        lost = Some(error);
+                        break;
+                    }
                 }
                 Err(Fault::Unfit(reason)) => {
                     self.sink.refuse(None, &format!("row {}: {reason}", row.id));
@@ -146,6 +168,19 @@ impl<'a> Reader<'a> {
             done.published.push(id);
         }
         lost.map_or(Ok(()), |error| Err(Lost::NotKept(error)))
+    }
+
+    /// Leaves a row and those after it in its channel for later; false if the whole table has to wait.
+    fn postpone(&mut self, row: &Entry, error: &PublishError) -> bool {
+        let Some(channel) = &row.channel else {
+            return false;
+        };
+        let reason = format!("row {} and others wait: {error}", row.id);
+        if self.postponed.channels().is_empty() {
+            self.sink
+                .warn(None, &reason, "rows of a source wait for room");
+        }
+        self.postponed.add(channel)
     }
 
     fn offer(&self, row: &Entry) -> Result<Published, Fault> {
@@ -163,7 +198,10 @@ impl<'a> Reader<'a> {
         self.sink
             .offer(&channel, draft)
             .map_err(|error| match error {
-                PublishError::NotKept(_) | PublishError::Moving => Fault::Lost(error),
+                PublishError::TooManyChannels(_) | PublishError::ChannelShare => {
+                    Fault::NoRoom(error)
+                }
+                error if error.may_pass() => Fault::Lost(error),
                 error => Fault::Unfit(error.to_string()),
             })
     }
@@ -224,21 +262,28 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Updates the lag, and the number of waiting rows.
+    /// Updates the lag, and the number of waiting rows. While some are passed by, they are not all in `rows`.
     async fn look(&mut self, session: &mut Session, rows: &[Row], more: bool) -> Result<(), Lost> {
-        let age = rows.first().and_then(|row| row.try_get::<_, f64>(7).ok());
-        let age = age.and_then(|age| Duration::try_from_secs_f64(age).ok());
-        self.sink.set_lag(Some(age.unwrap_or_default()));
+        if !self.postponed.channels().is_empty() {
+            return self.count(session).await;
+        }
+        self.sink.set_lag(Some(age(rows.first(), 7)));
         if !more {
             self.sink.set_waiting(Some(0));
             self.looked = None;
             return Ok(());
         }
+        self.count(session).await
+    }
+
+    /// Counts the rows, and looks at the age of the first of them, if that was not done a moment ago.
+    async fn count(&mut self, session: &mut Session) -> Result<(), Lost> {
         if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
             return Ok(());
         }
         let statement = format!(
-            "SELECT count(*) FROM (SELECT 1 FROM {} WHERE refused IS NULL LIMIT {MOST_COUNTED}) AS rows",
+            "SELECT count(*), extract(epoch FROM now() - (SELECT created FROM {0} WHERE refused IS NULL ORDER BY id \
+             LIMIT 1))::float8 FROM (SELECT 1 FROM {0} WHERE refused IS NULL LIMIT {MOST_COUNTED}) AS rows",
             self.name
         );
         let counted = session
@@ -247,6 +292,7 @@ impl<'a> Reader<'a> {
         let count: Option<i64> = counted.first().and_then(|row| row.try_get(0).ok());
         let count = count.and_then(|count| u64::try_from(count).ok());
         self.sink.set_waiting(count);
+        self.sink.set_lag(Some(age(counted.first(), 1)));
         self.looked = Some(Instant::now());
         Ok(())
     }
@@ -261,38 +307,12 @@ struct Done {
 
 /// Reasons why a row is not published.
 enum Fault {
-    /// The message may be accepted later.
+    /// The message may be accepted later, and no other before it.
     Lost(PublishError),
+    /// Its channel cannot be opened now; messages of others can be accepted.
+    NoRoom(PublishError),
     /// The message will never be accepted as it is.
     Unfit(String),
-}
-
-/// A row.
-struct Entry {
-    id: i64,
-    message_id: Option<String>,
-    channel: Option<String>,
-    event: Option<String>,
-    key: Option<String>,
-    size: Option<i64>,
-    data: Option<String>,
-}
-
-impl Entry {
-    fn read(row: &Row) -> Result<Self, Lost> {
-        let read = || -> Result<Self, tokio_postgres::Error> {
-            Ok(Self {
-                id: row.try_get(0)?,
-                message_id: row.try_get(1)?,
-                channel: row.try_get(2)?,
-                event: row.try_get(3)?,
-                key: row.try_get(4)?,
-                size: row.try_get(5)?,
-                data: row.try_get(6)?,
-            })
-        };
-        read().map_err(|error| Lost::Database(error.to_string()))
-    }
 }
 
 fn bounded(number: usize) -> i64 {
