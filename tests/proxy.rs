@@ -20,6 +20,7 @@ mod heads;
 mod interim;
 mod methods;
 mod pool;
+mod silence;
 mod smuggling;
 mod trouble;
 mod websockets;

@@ -107,7 +107,8 @@ pub struct App {
     /// `health-successes`: the number of good answers in a row after which it gets them again. Default 1.
     pub health_successes: u32,
     /// `health-silence`: how long nothing may come from one of several addresses while a request waits there, until it
-    /// is asked for a sign of life; without one it gets no requests until it answers. Default 5 s; 0 is never.
+    /// is asked for a sign of life; without one it gets no requests until it answers. With all workers busy it cannot
+    /// answer, and is asked after `queue-wait` without a byte. Default 5 s; 0 is never.
     pub health_silence: Duration,
     /// `retry-elsewhere`: whether a safe request that waits at an address that ends or falls silent is sent to another,
     /// although it may have run. Default no.

@@ -145,16 +145,16 @@ impl Backend {
         self.failed(State::Silent, error.to_string());
     }
 
-    /// Sends a probe and waits for any response; the end of the connection counts as one. False if the address cannot
-    /// be connected to, which other code notices.
-    pub(super) async fn question(&self) -> bool {
-        let Ok(socket) = self.dial(self.limit).await else {
-            return false;
-        };
+    /// Sends a probe and waits for any response; the end of the connection counts as one.
+    ///
+    /// # Errors
+    /// [`DialError`] if the address cannot be connected to.
+    pub(super) async fn question(&self) -> Result<(), DialError> {
+        let socket = self.dial(self.limit).await?;
         let mut request = self.probe.request();
         // Any response will do, and no response is one whose server is there to end the connection.
         let _ = Connection::over(socket).send(&mut request, None).await;
-        true
+        Ok(())
     }
 
     /// Takes the address out of use after a silence, until it responds.
@@ -177,7 +177,7 @@ impl Backend {
                 Ok(_) => self.connected(),
                 Err(error) => self.failed(State::Down, error.to_string()),
             }
-        } else if let Ok(true) = timeout(self.limit, self.question()).await {
+        } else if let Ok(Ok(())) = timeout(self.limit, self.question()).await {
             self.answered(Instant::now());
         }
     }

@@ -70,6 +70,8 @@ pub(super) struct Watch {
     state: AtomicU8,
     /// Milliseconds since `begun`, plus one; 0 means never.
     success: AtomicU64,
+    /// The same for bytes in the middle of an exchange.
+    bytes: AtomicU64,
     rest: Mutex<Rest>,
 }
 
@@ -85,6 +87,7 @@ impl Default for Watch {
             begun: Instant::now(),
             state: AtomicU8::new(State::Unknown as u8),
             success: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
             rest: Mutex::default(),
         }
     }
@@ -93,17 +96,35 @@ impl Default for Watch {
 impl Watch {
     /// Records a response.
     pub(super) fn answered(&self, now: Instant) {
-        let moment = self.moment(now);
-        let before = self.success.load(Ordering::Relaxed);
-        if before == 0 || moment.saturating_sub(before) > FRESH {
-            self.success.store(moment, Ordering::Relaxed);
-        }
+        self.record(&self.success, now);
         self.enter(State::Up, now);
+    }
+
+    /// Records bytes in the middle of an exchange: a piece of a response has come, or one of a request was taken.
+    pub(super) fn moved(&self, now: Instant) {
+        self.record(&self.bytes, now);
+    }
+
+    fn record(&self, cell: &AtomicU64, now: Instant) {
+        let moment = self.moment(now);
+        let before = cell.load(Ordering::Relaxed);
+        if before == 0 || moment.saturating_sub(before) > FRESH {
+            cell.store(moment, Ordering::Relaxed);
+        }
     }
 
     /// Time of the last response, or up to a second before it.
     pub(super) fn last_answer(&self) -> Option<Instant> {
-        let moment = self.success.load(Ordering::Relaxed).checked_sub(1)?;
+        self.recorded(&self.success)
+    }
+
+    /// Time of the last bytes in the middle of an exchange, or up to a second before it.
+    pub(super) fn last_bytes(&self) -> Option<Instant> {
+        self.recorded(&self.bytes)
+    }
+
+    fn recorded(&self, cell: &AtomicU64) -> Option<Instant> {
+        let moment = cell.load(Ordering::Relaxed).checked_sub(1)?;
         self.begun
             .checked_add(std::time::Duration::from_millis(moment))
     }

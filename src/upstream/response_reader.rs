@@ -128,6 +128,7 @@ impl Source {
         if let (Some(Ok(_)), Some(exchange)) = (&piece, &mut self.exchange) {
             exchange.pause = exchange.latest.elapsed();
             exchange.latest += exchange.pause;
+            exchange.slot.backend().shared.watch.moved(exchange.latest);
         }
         Poll::Ready(piece)
     }

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use http::{Method, Request};
 use tokio::time::timeout;
 
+use crate::net::ConnectError;
+use crate::tls::DialError;
 use crate::upstream::availability::Closed;
 use crate::upstream::backend::Backend;
 use crate::upstream::{Payload, Upstream, request_body};
@@ -42,20 +44,24 @@ impl Upstream {
         })
     }
 
-    /// Probes an address, if it has been silent for long enough since a request began to wait. An address whose workers
-    /// are all busy cannot respond, so it gets more time.
+    /// Probes an address, if nothing has come from it for long enough since a request began to wait. An address whose
+    /// workers are all busy cannot respond, so it gets more time, and the bytes of a long response count for it too.
+    /// They do not count if a worker is free: the kernel of a stopped process still sends what is in its buffers, and
+    /// a probe costs a working address nothing.
     fn suspect(self: &Arc<Self>, watch: &Watch<'_>) {
         let backend = watch.backend;
         let shared = &backend.shared;
-        let last = shared.watch.last_answer();
-        let quiet = last
-            .map_or(watch.begun, |last| last.max(watch.begun))
-            .elapsed();
+        let since = |last: Option<Instant>| {
+            last.map_or(watch.begun, |last| last.max(watch.begun))
+                .elapsed()
+        };
+        let quiet = since(shared.watch.last_answer());
         if quiet < self.settings.health_silence || shared.availability.is(Closed::Silent) {
             return;
         }
         let permit = self.queue.slot_at(backend);
-        if permit.is_none() && quiet < self.settings.queue_wait {
+        let still = quiet.min(since(shared.watch.last_bytes()));
+        if permit.is_none() && still < self.settings.queue_wait.max(self.settings.health_silence) {
             return;
         }
         if shared.is_questioned.swap(true, Ordering::Relaxed) {
@@ -114,6 +120,7 @@ impl Watch<'_> {
 
     /// Records that the address has taken a part of the request.
     pub(super) fn progressed(&mut self, now: Instant) {
+        self.backend.shared.watch.moved(now);
         self.begun = now;
         self.at = now + self.silence;
     }
@@ -138,9 +145,26 @@ pub(super) fn spare(request: &Request<Payload>) -> Option<Box<Request<Payload>>>
 
 async fn question(backend: &Arc<Backend>, quiet: Duration) {
     match timeout(SIGN, backend.question()).await {
-        Ok(true) => backend.answered(Instant::now()),
-        Ok(false) => {}
-        Err(_) => backend.fell_silent(quiet + SIGN),
+        Ok(Ok(())) => backend.answered(Instant::now()),
+        // A server that ends takes no connections any more, and may still answer what waits there; one that has ended
+        // breaks the connections.
+        Ok(Err(error)) if !is_silence(&error) => {}
+        Ok(Err(_)) | Err(_) => backend.fell_silent(quiet + SIGN),
+    }
+}
+
+/// True if a failure to connect says that the machine is not there.
+fn is_silence(error: &DialError) -> bool {
+    use std::io::ErrorKind::{HostUnreachable, NetworkUnreachable, TimedOut};
+    match error {
+        DialError::Slow { .. } | DialError::Connect(ConnectError::Slow { .. }) => true,
+        DialError::Connect(ConnectError::Refused { source, .. }) => {
+            matches!(
+                source.kind(),
+                HostUnreachable | NetworkUnreachable | TimedOut
+            )
+        }
+        DialError::Handshake { .. } => false,
     }
 }
 

@@ -6,10 +6,10 @@ use noren::Config;
 
 use crate::harness::{Backend, Door, FullBacklog, Wire, until};
 
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+pub(super) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// An `[[app]]` with these addresses; further keys of it may follow.
-fn app(addresses: &[&str]) -> String {
+pub(super) fn app(addresses: &[&str]) -> String {
     let url = |address: &&str| {
         let scheme = if address.starts_with("unix:") {
             ""
@@ -53,7 +53,7 @@ async fn nobody() -> String {
     Backend::tcp().await.address().to_owned()
 }
 
-async fn taken(backend: &Backend) -> (Wire, String) {
+pub(super) async fn taken(backend: &Backend) -> (Wire, String) {
     let mut worker = backend.accept().await;
     let start = worker.head().await.start;
     (worker, start)
@@ -133,7 +133,12 @@ async fn an_address_that_swallows_connections_delays_hardly_anybody() {
 const CLOSE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
 
 /// Sends a request until it arrives at the first of two addresses; the second answers what arrives there.
-async fn arrives_at(one: &Backend, other: &Backend, client: &mut Wire, request: &str) -> Wire {
+pub(super) async fn arrives_at(
+    one: &Backend,
+    other: &Backend,
+    client: &mut Wire,
+    request: &str,
+) -> Wire {
     client.send(request).await;
     loop {
         tokio::select! {
@@ -155,13 +160,13 @@ async fn arrives_at(one: &Backend, other: &Backend, client: &mut Wire, request: 
 }
 
 /// The next request for a sign of life, which nothing answers yet.
-async fn question(backend: &Backend) -> Wire {
+pub(super) async fn question(backend: &Backend) -> Wire {
     let (worker, start) = taken(backend).await;
     assert_eq!(start, "OPTIONS * HTTP/1.1");
     worker
 }
 
-const QUICK_SILENCE: &str =
+pub(super) const QUICK_SILENCE: &str =
     "health-silence = '50ms'\nhealth-interval = '20ms'\nkeep-alive = '0s'\n";
 
 #[tokio::test]
