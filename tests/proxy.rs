@@ -14,6 +14,7 @@ mod affinity;
 mod answers;
 mod bodies;
 mod breaks;
+mod draining;
 mod framing;
 mod headers;
 mod heads;

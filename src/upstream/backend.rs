@@ -41,6 +41,8 @@ pub(super) struct Backend {
     /// Pause between two attempts to connect to an unreachable address.
     interval: Duration,
     probe: Probe,
+    /// True once a reload has put another in its place, or has removed the address.
+    is_retired: AtomicBool,
     tasks: Shutdown,
 }
 
@@ -87,6 +89,7 @@ impl Backend {
             limit: settings.connect,
             interval: settings.health_interval,
             probe: Probe::of(settings),
+            is_retired: AtomicBool::new(false),
             tasks: tasks.clone(),
         })
     }
@@ -241,11 +244,26 @@ impl Backend {
     }
 
     /// Puts a connection into the pool after its exchange. It is closed instead if the address is drained, so that the
-    /// app sees its connections end.
+    /// app sees its connections end, or if a reload has replaced the address, because nothing would use or close it.
     pub(super) fn take_back(&self, connection: Connection, now: Instant) {
-        if !self.shared.availability.is(Closed::Drained) {
-            self.pool.put(connection, now);
+        let is_left = || {
+            self.is_retired.load(Ordering::SeqCst) || self.shared.availability.is(Closed::Drained)
+        };
+        if is_left() {
+            return;
         }
+        self.pool.put(connection, now);
+        // It may have been left at this moment.
+        if is_left() {
+            self.pool.close_all();
+        }
+    }
+
+    /// Closes the idle connections now, and the others as their exchanges end: a reload has put another in its place,
+    /// or has removed the address. Long responses may hold this for hours.
+    pub(super) fn retire(&self) {
+        self.is_retired.store(true, Ordering::SeqCst);
+        self.pool.close_all();
     }
 
     /// Closes connections that have been idle for too long; all of them if the address is drained.

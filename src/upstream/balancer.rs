@@ -33,8 +33,9 @@ impl Member {
 }
 
 impl Balancer {
-    /// Replaces the addresses. Busy workers stay counted.
-    pub(super) fn set(&mut self, backends: &[Arc<Backend>], workers: usize) {
+    /// Replaces the addresses, and returns the former ones that are not used any more. Busy workers stay counted.
+    pub(super) fn set(&mut self, backends: &[Arc<Backend>], workers: usize) -> Vec<Arc<Backend>> {
+        let mut former = Vec::new();
         for member in &mut self.members {
             member.workers = 0;
         }
@@ -44,7 +45,7 @@ impl Balancer {
             let same = self.members.iter().position(is_same);
             let at = same.or_else(|| self.members.iter().position(is_unused));
             if let Some(member) = at.and_then(|at| self.members.get_mut(at)) {
-                member.backend = Arc::clone(backend);
+                former.push(std::mem::replace(&mut member.backend, Arc::clone(backend)));
                 member.workers = workers;
             } else {
                 self.members.push(Member {
@@ -54,6 +55,10 @@ impl Balancer {
                 });
             }
         }
+        let removed = self.members.iter().filter(|member| member.workers == 0);
+        former.extend(removed.map(|member| Arc::clone(&member.backend)));
+        former.retain(|one| !backends.iter().any(|used| Arc::ptr_eq(used, one)));
+        former
     }
 
     /// Takes a worker for a request: of the address that its affinity requires, or otherwise of the least busy address.

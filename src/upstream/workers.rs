@@ -137,7 +137,10 @@ impl Queue {
     /// Replaces the addresses and sets their number of workers. Permits in use stay counted, so that there are never
     /// more than the limit, except that running requests are not ended when the limit is lowered.
     pub(super) fn set_backends(&self, backends: &[Arc<Backend>], workers: usize) {
-        self.lock().balancer.set(backends, workers);
+        let former = self.lock().balancer.set(backends, workers);
+        for backend in former {
+            backend.retire();
+        }
         for backend in backends {
             let queue = Arc::downgrade(&self.0);
             let number = Arc::as_ptr(&self.0).addr();
