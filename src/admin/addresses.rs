@@ -8,7 +8,7 @@ use crate::admin::View;
 use crate::admin::responses::{not_allowed, object, refused};
 use crate::http::{Body, Refusal, parameter, refuse};
 use crate::telemetry::{AddressLabel, AddressState, Addresses};
-use crate::upstream::AddressStatus;
+use crate::upstream::{AddressStatus, DrainError};
 
 /// Sets the metrics of one address.
 pub(super) fn observe(metrics: &Addresses, app: &str, status: &AddressStatus) {
@@ -26,30 +26,14 @@ pub(super) fn observe(metrics: &Addresses, app: &str, status: &AddressStatus) {
     metrics.set(&label, state);
 }
 
-/// Drains an address of an app, or ends the drain; returns the address and a message.
-fn drain_address(
-    view: &View,
-    app: &str,
-    address: &str,
-    drains: bool,
-) -> Result<(String, String), Refusal> {
-    let apps = view.apps.now();
-    let Some(found) = apps.iter().find(|one| one.settings().name == app) else {
-        let known: Vec<&str> = apps
-            .iter()
-            .map(|one| one.settings().name.as_str())
-            .collect();
-        let known = if known.is_empty() {
-            "the configuration has no [[app]]".to_owned()
-        } else {
-            format!("there is {}", known.join(", "))
-        };
-        return Err(Refusal::not_found(format!(
-            "there is no app {app}; {known}"
-        )));
+/// The refusal of an order, with the status that tells a mistake from a conflict.
+fn order_refusal(error: &DrainError) -> Refusal {
+    let status = match error {
+        DrainError::NoApp { .. } => StatusCode::NOT_FOUND,
+        DrainError::Moving => StatusCode::SERVICE_UNAVAILABLE,
+        DrainError::Unknown { .. } | DrainError::Last { .. } => StatusCode::CONFLICT,
     };
-    let drained = found.drain(address, drains);
-    drained.map_err(|error| Refusal::new(StatusCode::CONFLICT, error.to_string()))
+    Refusal::new(status, error.to_string())
 }
 
 /// Responds to `POST /drain/APP?address=ADDRESS`; with `&undo` it ends the drain.
@@ -68,7 +52,10 @@ pub(super) fn drain(
     let address =
         address.ok_or_else(|| Refusal::bad_request("name the address: ?address=ADDRESS"))?;
     let drains = parameter(query, "undo")?.is_none();
-    let (address, done) = drain_address(view, app, &address, drains)?;
+    let (address, done) = view
+        .apps
+        .order(app, &address, drains)
+        .map_err(|error| order_refusal(&error))?;
     let done = json!({ "address": address, "done": done });
     Ok(object(StatusCode::OK, &done))
 }

@@ -148,7 +148,7 @@ impl Handle {
                 .map(|listener| listener.name().to_owned())
                 .collect(),
             hub: self.live.hub.pack(),
-            drained: self.live.apps.drained(),
+            drained: self.live.apps.hand_over(),
             consoles: self
                 .live
                 .consoles
@@ -170,6 +170,7 @@ impl Handle {
     /// Reverts the hand-over.
     fn go_on(&self) {
         self.live.consoles.thaw();
+        self.live.apps.keep_orders();
         if let Err(fault) = self.live.hub.unpack() {
             error!(%fault, "histories on disk are closed until Noren is restarted");
         }

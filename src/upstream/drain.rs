@@ -11,6 +11,17 @@ use crate::upstream::backend::Backend;
 /// Reasons why an address is not drained.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DrainError {
+    /// There is no such app.
+    #[error("there is no app {app}; {known}")]
+    NoApp {
+        /// The name, as it was given.
+        app: String,
+        /// The apps that there are.
+        known: String,
+    },
+    /// Another process is taking over.
+    #[error("Noren is being upgraded; give the order again")]
+    Moving,
     /// The app has no such address.
     #[error("the app {app} has no address {address}; it has {known}")]
     Unknown {
@@ -39,7 +50,7 @@ impl Upstream {
     ///
     /// # Errors
     /// [`DrainError`] says why nothing was changed.
-    pub(crate) fn drain(
+    pub(super) fn drain(
         &self,
         address: &str,
         drains: bool,

@@ -47,6 +47,7 @@ use crate::tls::{Connector, DialError, explain_alert};
 pub(crate) use response::UpstreamBody;
 
 pub(crate) use condition::Condition;
+pub(crate) use drain::DrainError;
 pub(crate) use live_app::LiveApp;
 pub(crate) use registry::Apps;
 pub(crate) use request_body::Payload;

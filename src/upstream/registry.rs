@@ -1,24 +1,39 @@
 //! The apps of the configuration in force. Must not know how requests reach them.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use tracing::info;
 
-use crate::upstream::{LiveApp, Upstream};
+use crate::sync::lock;
+use crate::upstream::{DrainError, LiveApp, Upstream};
 
 /// The apps, in the order of the configuration. Clones share the list, also after a reload.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Apps(Arc<ArcSwap<Vec<Arc<Upstream>>>>);
+pub(crate) struct Apps(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    apps: ArcSwap<Vec<Arc<Upstream>>>,
+    /// Held by an order to drain, and by a reload: each sees all of the other, so one address stays in use.
+    orders: Mutex<Orders>,
+}
+
+#[derive(Debug, Default)]
+struct Orders {
+    /// True once the drained addresses were handed to another process, which would not learn of a further order.
+    are_handed_over: bool,
+}
 
 impl Apps {
     /// Replaces the current apps by others.
     pub(crate) fn replace(&self, apps: Vec<Arc<Upstream>>) {
+        let _turn = lock(&self.0.orders);
         for app in &apps {
             app.put_in_force();
         }
-        self.0.store(Arc::new(apps));
+        self.0.apps.store(Arc::new(apps));
     }
 
     /// The permits and addresses of the current apps, by their names.
@@ -31,9 +46,42 @@ impl Apps {
         by_name.collect()
     }
 
-    /// The addresses that an operator drains, each with the name of its app.
+    /// Drains an address of an app, or ends that; returns the address as the status shows it, and a sentence about the
+    /// result.
+    ///
+    /// # Errors
+    /// [`DrainError`] says why nothing was changed.
+    pub(crate) fn order(
+        &self,
+        name: &str,
+        address: &str,
+        drains: bool,
+    ) -> Result<(String, String), DrainError> {
+        let orders = lock(&self.0.orders);
+        if orders.are_handed_over {
+            return Err(DrainError::Moving);
+        }
+        let apps = self.now();
+        let found = apps.iter().find(|one| one.settings().name == name);
+        let app = found.ok_or_else(|| {
+            let known: Vec<_> = apps.iter().map(|one| &*one.settings().name).collect();
+            DrainError::NoApp {
+                app: name.to_owned(),
+                known: if known.is_empty() {
+                    "the configuration has no [[app]]".to_owned()
+                } else {
+                    format!("there is {}", known.join(", "))
+                },
+            }
+        })?;
+        app.drain(address, drains)
+    }
+
+    /// The addresses that an operator drains, each with the name of its app, for the process that takes over. Further
+    /// orders are refused until [`keep_orders`](Self::keep_orders).
     #[must_use]
-    pub(crate) fn drained(&self) -> Vec<(String, String)> {
+    pub(crate) fn hand_over(&self) -> Vec<(String, String)> {
+        lock(&self.0.orders).are_handed_over = true;
         let apps = self.now();
         let of_app = |app: &Arc<Upstream>| {
             let name = app.settings().name.clone();
@@ -43,6 +91,11 @@ impl Apps {
                 .collect::<Vec<_>>()
         };
         apps.iter().flat_map(of_app).collect()
+    }
+
+    /// Takes orders again after a hand-over that failed.
+    pub(crate) fn keep_orders(&self) {
+        lock(&self.0.orders).are_handed_over = false;
     }
 
     /// Drains these addresses, if they are in the configuration.
@@ -60,6 +113,6 @@ impl Apps {
     /// The current list.
     #[must_use]
     pub(crate) fn now(&self) -> Arc<Vec<Arc<Upstream>>> {
-        self.0.load_full()
+        self.0.apps.load_full()
     }
 }

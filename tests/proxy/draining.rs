@@ -204,3 +204,20 @@ async fn a_long_response_keeps_no_idle_connections_of_a_former_configuration_ope
     stream.send("data: 1\n\n").await;
     assert_eq!(reader.input.chunk().await, b"data: 1\n\n");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn orders_at_the_same_time_leave_one_address_in_use() {
+    let (one, other) = (Backend::tcp().await, Backend::tcp().await);
+    let house = House::open(&[one.address(), other.address()], "").await;
+    for round in 0..50 {
+        let (a, b) = tokio::join!(house.drain(one.address()), house.drain(other.address()));
+        assert!(
+            [a.status, b.status].contains(&409),
+            "round {round}: {} {}",
+            a.text(),
+            b.text()
+        );
+        house.undo(one.address()).await;
+        house.undo(other.address()).await;
+    }
+}

@@ -1,8 +1,10 @@
 //! A drained address of an app: the command waits for what is in progress there, and an upgrade keeps it drained.
 
-use std::io::{BufReader, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
+use std::thread;
 
 use super::{App, House, answer, line};
 use crate::support::{PATIENCE, Process, until};
@@ -126,6 +128,55 @@ fn a_drain_waits_for_what_is_in_progress_and_an_upgrade_keeps_the_address_draine
     answer(request);
     assert!(line(&mut client).contains("200"));
     drop((next, last));
+}
+
+#[test]
+fn an_order_during_an_upgrade_is_kept_or_refused() {
+    let (one, other) = (App::serve(), App::serve());
+    let address = one.0.to_string();
+    let house = House::open(&format!(
+        "[[app]]\nname = 'app'\nurls = ['http://{address}', 'http://{}']\n",
+        other.0
+    ));
+    let order = |method: &str, target: &str| {
+        let mut stream = UnixStream::connect(&house.socket).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request = format!("{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    };
+    let mut processes = Vec::new();
+    for _ in 0..3 {
+        let (upgrade, lost) = thread::scope(|scope| {
+            let upgrade = scope.spawn(|| house.noren(&["upgrade"]).well());
+            let (mut drained, mut lost) = (false, None);
+            while !upgrade.is_finished() {
+                let undo = if drained { "&undo=" } else { "" };
+                let done = order("POST", &format!("/drain/app?address={address}{undo}"));
+                if !done.is_some_and(|done| done.starts_with("HTTP/1.1 200")) {
+                    continue;
+                }
+                drained = !drained;
+                // By the process that serves then.
+                let status = until("the status", || order("GET", "/status?rows=0"));
+                let wanted = format!("\"drained\":{drained}");
+                let at = status.find(&format!("\"address\":\"{address}\"")).unwrap();
+                let shown = status[at..]
+                    .find("\"drained\":")
+                    .map(|from| &status[at + from..]);
+                if !shown.unwrap().starts_with(&wanted) {
+                    lost = Some(format!("{wanted}: {status}"));
+                }
+            }
+            (upgrade.join().unwrap(), lost)
+        });
+        // Only now, so that the next process is ended with the test.
+        processes.push(Process::after_upgrade(&upgrade));
+        assert_eq!(lost, None);
+        let _ = order("POST", &format!("/drain/app?address={address}&undo="));
+    }
 }
 
 #[test]
