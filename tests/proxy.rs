@@ -19,6 +19,7 @@ mod framing;
 mod headers;
 mod heads;
 mod interim;
+mod load;
 mod methods;
 mod pool;
 mod silence;
