@@ -130,7 +130,7 @@ async fn what_is_in_progress_at_a_drained_address_ends_as_it_would_have_and_is_n
     let begun = format!("PUT /up HTTP/1.1\r\n{rest}: 100000\r\n\r\n{half}");
     let (mut sender, mut upload) = ask(begun).await;
     let post = format!("POST /x HTTP/1.1\r\n{rest}: 2\r\n\r\nhi");
-    let (mut poster, mut posted) = ask(post).await;
+    let (mut poster, mut form) = ask(post).await;
     assert_eq!(house.drain(one.address()).await.status, 200);
     assert_eq!(house.load(one.address()).await, (3, 1));
     // All of it continues.
@@ -147,12 +147,12 @@ async fn what_is_in_progress_at_a_drained_address_ends_as_it_would_have_and_is_n
     drop(one);
     stream.output.finish().await;
     far.output.finish().await;
-    posted.output.finish().await;
+    form.output.finish().await;
     drop((stream, far, upload));
     assert_eq!(poster.answer().await.status, 502);
     assert_eq!(reader.input.chunk().await, b"");
     socket.input.rest().await;
-    posted.input.rest().await;
+    form.input.rest().await;
     // The status tries the addresses, without a request.
     let moment = std::time::Duration::from_millis(30);
     while let Ok(mut tried) = tokio::time::timeout(moment, other.accept()).await {

@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use super::{Certificates, Clock, Ran, until};
+use super::{Certificates, Clock, PATIENCE, Ran, pause, until};
 
 /// A certificate: the name of its file, and those it is for.
 type Names<'a> = (&'a str, &'a [&'a str]);
@@ -230,6 +231,16 @@ impl Drop for Process {
         let _ = Command::new("kill")
             .args(["-KILL", &self.0.to_string()])
             .status();
+        // Until then it has its sockets and its store; one that nobody waits for yet has neither.
+        let begin = Instant::now();
+        let is_there = || {
+            let state = fs::read_to_string(format!("/proc/{}/stat", self.0)).ok()?;
+            let (_, behind) = state.rsplit_once(") ")?;
+            (!behind.starts_with(['Z', 'X'])).then_some(())
+        };
+        while is_there().is_some() && begin.elapsed() < PATIENCE {
+            pause(Duration::from_millis(10));
+        }
     }
 }
 
