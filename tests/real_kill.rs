@@ -7,6 +7,8 @@
     reason = "a test that cannot go on should fail where it stands"
 )]
 
+mod mercure;
+
 use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -33,7 +35,13 @@ struct House {
 
 impl House {
     fn new() -> Self {
-        let directory = scratch();
+        Self::with(
+            scratch(),
+            "[[channel]]\nname = 'log'\n[channel.history]\nstore = 'disk'\nmessages = 1000000\nsize = '256MiB'\n",
+        )
+    }
+
+    fn with(directory: TempDir, tables: &str) -> Self {
         let house = Self {
             config: path(&directory, "noren.toml"),
             admin: path(&directory, "admin.sock"),
@@ -43,7 +51,7 @@ impl House {
         let settings = format!(
             "[[listener]]\naddress = 'unix:{}'\nprotocol = 'http'\n[admin]\nsocket = '{}'\n\
              [log]\nlevel = 'warn'\n[limits]\nconnections-per-address = 0\nrequest-rate = 0\n[hub]\nstore = '{}'\n\
-             [[channel]]\nname = 'log'\n[channel.history]\nstore = 'disk'\nmessages = 1000000\nsize = '256MiB'\n",
+             {tables}",
             house.door,
             house.admin,
             path(&house.directory, "store")

@@ -13,6 +13,7 @@ mod peer;
 mod postgres;
 mod rabbit;
 mod source_door;
+mod updates;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,6 +28,7 @@ pub(crate) use peer::Peer;
 pub(crate) use postgres::Postgres;
 pub(crate) use rabbit::{Rabbit, free_port};
 pub(crate) use source_door::SourceDoor;
+pub(crate) use updates::{Heard, MERCURE_SECRET, Updates, mercure_token, publish_update};
 
 /// No wait of these tests is longer. Nothing is expected to take so long, but a busy machine may be slow.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
