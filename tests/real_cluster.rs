@@ -9,6 +9,7 @@
 mod crowd;
 mod giving_up;
 mod logout;
+mod mercure;
 mod permissions;
 mod proxy;
 

@@ -132,9 +132,14 @@ async fn exchange(
     incoming
         .basic_qos(PREFETCH, BasicQosOptions::default())
         .await?;
-    let mut consumer = consume(&incoming, stream, reader.expected()).await?;
     let mut confirms = VecDeque::new();
     confirms.push_back(write(&outgoing, stream, &reader.greet()).await?);
+    if reader.expected() > 0 {
+        // Unless the broker has the greeting, the check could wait for ever in an empty stream.
+        confirmed(&mut confirms).await?;
+        check_beginning(connection, stream, reader).await?;
+    }
+    let mut consumer = consume(&incoming, stream, reader.expected()).await?;
     node.queue.rewrite();
     info!(stream, broker = %node.settings.broker, "connected to the cluster");
     loop {
@@ -181,6 +186,31 @@ async fn consume(channel: &Channel, stream: &str, expected: u64) -> Result<Consu
     let options = BasicConsumeOptions::default();
     let consumer = channel.basic_consume(stream.into(), "noren".into(), options, from);
     Ok(consumer.await?)
+}
+
+/// Checks that this is the stream that was read before. The broker passes over all records before the requested offset,
+/// so a consumer that resumes in a stream that is new and shorter would get nothing until it is as long.
+async fn check_beginning(
+    connection: &Connection,
+    stream: &str,
+    reader: &StreamReader,
+) -> Result<(), Lost> {
+    let channel = connection.create_channel().await?;
+    channel
+        .basic_qos(PREFETCH, BasicQosOptions::default())
+        .await?;
+    let mut consumer = consume(&channel, stream, 0).await?;
+    loop {
+        let delivery = next(&mut consumer).await?;
+        if reader.recognizes(&delivery)? {
+            break;
+        }
+        channel
+            .basic_ack(delivery.delivery_tag, BasicAckOptions::default())
+            .await?;
+    }
+    channel.close(200, "".into()).await?;
+    Ok(())
 }
 
 /// Applies this record and all that have arrived with it; returns the tag of the last.

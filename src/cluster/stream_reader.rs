@@ -84,6 +84,35 @@ impl StreamReader {
         }
     }
 
+    /// Returns whether a record from the beginning of the stream shows that it is the one that was read before; false
+    /// if the next record has to tell. This node's own greeting is the last that is looked at.
+    ///
+    /// # Errors
+    /// An [`Unreadable`] if it is another stream, or none.
+    pub(super) fn recognizes(&self, delivery: &Delivery) -> Result<bool, Unreadable> {
+        let Some((offset, record)) = Record::decode(delivery) else {
+            return Err(Unreadable::NoStream);
+        };
+        if offset >= self.expected {
+            return Ok(true);
+        }
+        let Some(record) = record else {
+            return Ok(false);
+        };
+        if self.is_greeting(&record) {
+            // It was written behind all that was in the stream, and yet is before what this node has read.
+            return Err(Unreadable::Anew);
+        }
+        let named = match record.content {
+            Content::Hello { proposed } if offset == 0 => Some(proposed),
+            _ => record.epoch,
+        };
+        match (named, &self.epoch) {
+            (Some(named), Some(known)) if named != *known => Err(Unreadable::Anew),
+            (named, known) => Ok(named.is_some() && known.is_some()),
+        }
+    }
+
     /// Applies one delivery.
     ///
     /// # Errors

@@ -28,7 +28,9 @@ pub(crate) use peer::Peer;
 pub(crate) use postgres::Postgres;
 pub(crate) use rabbit::{Rabbit, free_port};
 pub(crate) use source_door::SourceDoor;
-pub(crate) use updates::{Heard, MERCURE_SECRET, Updates, mercure_token, publish_update};
+pub(crate) use updates::{
+    Heard, MERCURE_SECRET, Updates, mercure_token, publish_update, subscriptions_at,
+};
 
 /// No wait of these tests is longer. Nothing is expected to take so long, but a busy machine may be slow.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

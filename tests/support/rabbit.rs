@@ -160,6 +160,12 @@ impl Rabbit {
         self.control(&["close_all_user_connections", user, "a test"]);
     }
 
+    /// Deletes a queue or a stream with all that is in it.
+    #[track_caller]
+    pub(crate) fn delete_queue(&self, name: &str) {
+        self.control(&["delete_queue", name]);
+    }
+
     #[track_caller]
     fn control(&self, words: &[&str]) {
         let mut control = self.command("rabbitmqctl");

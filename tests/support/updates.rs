@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 
 use jsonwebtoken::{EncodingKey, Header, encode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The secret of publishers and subscribers.
 pub(crate) const MERCURE_SECRET: &str = "!ChangeThisMercureHubJWTSecretKey!";
@@ -102,6 +102,19 @@ pub(crate) fn publish_update<S: Read + Write>(
     let mut id = vec![0; size.ok_or(io::ErrorKind::UnexpectedEof)?];
     reader.read_exact(&mut id)?;
     String::from_utf8(id).map_err(io::Error::other)
+}
+
+/// The document at an address below the hub.
+pub(crate) fn subscriptions_at<S: Read + Write>(
+    mut socket: S,
+    token: &str,
+    below: &str,
+) -> io::Result<Value> {
+    let head = format!("GET {HUB}/subscriptions{below} HTTP/1.0\r\nHost: localhost\r\n{token}\r\n");
+    socket.write_all(head.as_bytes())?;
+    let mut reader = BufReader::new(socket);
+    head_of(&mut reader)?;
+    Ok(serde_json::from_reader(reader)?)
 }
 
 /// The head of a response with the status 200.

@@ -28,7 +28,7 @@ pub(super) struct Audience {
     subscribed: Selectors,
     /// Selectors of the private updates that their tokens permit.
     permitted: Selectors,
-    /// Offset of an update and the verdict about it, in one number; 0 is none.
+    /// Number of an update and the verdict about it, in one number; 0 is none.
     verdicts: [AtomicU64; REMEMBERED],
 }
 
@@ -42,18 +42,19 @@ impl Audience {
         }
     }
 
-    /// True if these subscribers get the update at this offset.
-    pub(super) fn gets(&self, offset: u64, item: &Item) -> bool {
-        let slot = usize::try_from(offset).unwrap_or_default() % REMEMBERED;
+    /// True if these subscribers get the update.
+    pub(super) fn gets(&self, item: &Item) -> bool {
+        let number = item.number.get();
+        let slot = usize::try_from(number).unwrap_or_default() % REMEMBERED;
         let Some(slot) = self.verdicts.get(slot) else {
             return self.matches(item);
         };
         let known = slot.load(Ordering::Relaxed);
-        if known >> 1 == offset && known != 0 {
+        if known >> 1 == number {
             return known & 1 == 1;
         }
         let verdict = self.matches(item);
-        slot.store(offset << 1 | u64::from(verdict), Ordering::Relaxed);
+        slot.store(number << 1 | u64::from(verdict), Ordering::Relaxed);
         verdict
     }
 
@@ -140,10 +141,12 @@ mod tests {
     use super::*;
     use crate::config::Mercure;
     use crate::push::mercure::selector::SelectorKind;
+    use crate::push::mercure::update::ItemNumber;
     use bytes::Bytes;
 
     fn item(topics: &[&str], private: bool) -> Item {
         Item {
+            number: ItemNumber::next(),
             topics: topics.iter().map(|&topic| topic.to_owned()).collect(),
             private,
             id: "1".to_owned(),
@@ -194,12 +197,12 @@ mod tests {
     fn a_verdict_is_remembered_for_its_update_alone() {
         let rules = Arc::new(Rules::new(Mercure::default()).expect("rules"));
         let audience = Audience::new(&rules, selectors(&rules, &["a"]), Vec::new());
-        let step = u64::try_from(REMEMBERED).expect("a number");
-        for offset in [0, 1, 1 + step, 1, 1 + 2 * step] {
-            let is_odd = offset % (2 * step) == 1;
-            let item = item(&[if is_odd { "a" } else { "b" }], false);
-            assert_eq!(audience.gets(offset, &item), is_odd, "{offset}");
-            assert_eq!(audience.gets(offset, &item), is_odd, "{offset}");
+        let items: Vec<_> = (0..3 * REMEMBERED)
+            .map(|place| item(&[if place % 7 == 0 { "a" } else { "b" }], false))
+            .collect();
+        for (place, item) in items.iter().enumerate().chain(items.iter().enumerate()) {
+            assert_eq!(audience.gets(item), place % 7 == 0, "{place}");
+            assert_eq!(audience.gets(item), place % 7 == 0, "{place}");
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::config::ChannelName;
-use crate::hub::Hub;
+use crate::hub::{Epoch, Hub};
 use crate::sync::lock;
 
 use super::update::Item;
@@ -26,6 +26,8 @@ pub(super) struct Cursors(Mutex<Places>);
 
 #[derive(Default)]
 struct Places {
+    /// Epoch of the offsets. Another one begins when the stream of a cluster was made anew.
+    epoch: Option<Epoch>,
     offsets: HashMap<Key, u64>,
     /// Number of ids at which those that the history no longer has are removed.
     limit: usize,
@@ -67,6 +69,13 @@ impl Places {
     /// Reads the updates that were published since the last call. Returns the offset before the first update that is
     /// still in the history.
     fn read(&mut self, hub: &Hub, channel: &ChannelName) -> u64 {
+        let epoch = hub.newest().epoch;
+        if self.epoch.as_ref() != Some(&epoch) {
+            *self = Self {
+                epoch: Some(epoch),
+                ..Self::default()
+            };
+        }
         let (messages, floor) = hub.messages_behind(channel, self.through);
         for message in messages {
             let offset = message.id.offset;

@@ -89,7 +89,7 @@ impl<T> Stream<T> {
                     let Some(item) = Item::of(&message) else {
                         continue;
                     };
-                    if !self.audience.gets(message.id.offset, &item) {
+                    if !self.audience.gets(&item) {
                         continue;
                     }
                     if gathered.is_empty() && item.event.len() >= GATHERED {

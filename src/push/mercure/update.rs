@@ -1,6 +1,7 @@
 //! An update: its topics, and its event for subscribers. Must not know subscribers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -30,11 +31,30 @@ pub(crate) struct Update {
 /// An update as it is matched and sent: parsed once for all subscribers.
 #[derive(Debug)]
 pub(super) struct Item {
+    pub(super) number: ItemNumber,
     pub(super) topics: Vec<String>,
     pub(super) private: bool,
     pub(super) id: String,
     /// The event in an event stream.
     pub(super) event: Bytes,
+}
+
+/// The number of an update in this process, which no other update has: an offset can be given again when the stream of
+/// a cluster was made anew.
+#[derive(Debug)]
+pub(super) struct ItemNumber(u64);
+
+impl ItemNumber {
+    /// The next number; the first is 1.
+    pub(super) fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// The number.
+    pub(super) fn get(&self) -> u64 {
+        self.0
+    }
 }
 
 impl Item {
@@ -44,6 +64,7 @@ impl Item {
             let update: Update = serde_json::from_str(data.as_text()?).ok()?;
             let event = update.event_stream();
             Some(Arc::new(Self {
+                number: ItemNumber::next(),
                 topics: update.topics,
                 private: update.private,
                 id: update.id,
