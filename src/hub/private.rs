@@ -77,6 +77,13 @@ impl Hub {
         channel.is_some_and(|channel| channel.is_listened_to())
     }
 
+    /// True if the messages come from a stream that other nodes write to as well, and that was read to its end once.
+    #[must_use]
+    pub(crate) fn follows_stream(&self) -> bool {
+        let sequencer = &self.0.sequencer;
+        sequencer.stream().is_some() && !sequencer.is_catching_up()
+    }
+
     /// Offset of the newest message of all channels.
     #[must_use]
     pub(crate) fn newest_offset(&self) -> u64 {

@@ -13,6 +13,7 @@ use crate::support::{
     scratch, subscriptions_at, until,
 };
 
+const ALL: &[&str] = &["*"];
 const BOOKS: &[&str] = &["https://example.com/books/{id}"];
 const SUBSCRIPTIONS: &[&str] = &["/.well-known/mercure/subscriptions/{topic}/{subscriber}"];
 
@@ -149,6 +150,27 @@ fn updates_of_every_node_reach_all_subscribers_once_and_a_cursor_of_one_resumes_
         let mut stream = subscribe(node, BOOKS, Some("earliest"), "");
         assert_eq!(next(&mut stream, open.len()), open);
     }
+}
+
+#[test]
+fn a_subscriber_that_moves_to_another_node_at_once_hears_nothing_again() {
+    let _alone = alone();
+    let house = House::open();
+    let (one, two) = (house.node(), house.node());
+    let mut unknown = Vec::new();
+    for number in 0..200 {
+        let data = number.to_string();
+        let id = house.publish(&one, &[("topic", "a"), ("data", &data)]);
+        // The load balancer sends it elsewhere, where the update may not have arrived yet.
+        let stream = subscribe(&two, ALL, Some(&id), "");
+        if stream.cursor.as_ref() != Some(&id) {
+            unknown.push(number);
+        }
+    }
+    assert!(
+        unknown.is_empty(),
+        "all of the history came again: {unknown:?}"
+    );
 }
 
 #[test]

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use http::Response;
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use crate::config::{ChannelName, MercureVersion};
@@ -52,6 +53,10 @@ use subscriptions::{Subscribed, Subscriber, Subscriptions};
 
 /// Scope of the ids by which a repeated update is known.
 const SCOPE: &[u8] = b"mercure";
+/// Time that a client with an unknown cursor waits for its update, which may be on its way from another node of the
+/// cluster; and the time between two looks.
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(5);
 /// Fraction of the lifetime by which streams end earlier at random, so that they do not all reconnect at once.
 const SPREAD: f64 = 0.2;
 
@@ -121,6 +126,29 @@ impl MercureHub {
         let published = self.0.hub.publish_to_any(&self.0.channel, draft)?;
         published.acknowledged().await?;
         Ok(update.id)
+    }
+
+    /// Waits for the update that a cursor names. A client that moves to another node of a cluster at once has seen an
+    /// update that this node may not have read yet, and would get the whole history again.
+    pub(crate) async fn await_cursor(&self, order: &Order) {
+        let Shared {
+            hub,
+            channel,
+            memory: MercureMemory(state),
+            ..
+        } = &*self.0;
+        let Some(id) = &order.last_event_id else {
+            return;
+        };
+        if id == EARLIEST || !hub.follows_stream() {
+            return;
+        }
+        let end = Instant::now() + ON_ITS_WAY;
+        while matches!(state.cursors.find(hub, channel, id), Cursor::Earliest(_))
+            && Instant::now() < end
+        {
+            sleep(LOOK).await;
+        }
     }
 
     /// Subscribes a client. Returns the stream, and the cursor for the header if the client has sent one.

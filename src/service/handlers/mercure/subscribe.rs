@@ -43,6 +43,7 @@ impl Mercure {
         if let Some(grant) = &grant {
             audit.known(grant.subject.clone());
         }
+        self.updates.await_cursor(&order).await;
         let (mut response, cursor) = if parts.method == Method::HEAD {
             (Response::new(empty()), self.updates.cursor(&order))
         } else {
