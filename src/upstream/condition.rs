@@ -14,6 +14,8 @@ use crate::sync::lock;
 /// Interval in milliseconds within which only one success is recorded: otherwise every request of every thread would
 /// write.
 const FRESH: u64 = 1_000;
+/// The same for bytes, in milliseconds: shorter, because an address is judged by a silence of one second.
+const FRESH_BYTES: u64 = 100;
 
 /// The outcome of the last exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,19 +98,19 @@ impl Default for Watch {
 impl Watch {
     /// Records a response.
     pub(super) fn answered(&self, now: Instant) {
-        self.record(&self.success, now);
+        self.record(&self.success, now, FRESH);
         self.enter(State::Up, now);
     }
 
     /// Records bytes in the middle of an exchange: a piece of a response has come, or one of a request was taken.
     pub(super) fn moved(&self, now: Instant) {
-        self.record(&self.bytes, now);
+        self.record(&self.bytes, now, FRESH_BYTES);
     }
 
-    fn record(&self, cell: &AtomicU64, now: Instant) {
+    fn record(&self, cell: &AtomicU64, now: Instant, interval: u64) {
         let moment = self.moment(now);
         let before = cell.load(Ordering::Relaxed);
-        if before == 0 || moment.saturating_sub(before) > FRESH {
+        if before == 0 || moment.saturating_sub(before) > interval {
             cell.store(moment, Ordering::Relaxed);
         }
     }
@@ -118,7 +120,7 @@ impl Watch {
         self.recorded(&self.success)
     }
 
-    /// Time of the last bytes in the middle of an exchange, or up to a second before it.
+    /// Time of the last bytes in the middle of an exchange, or up to a tenth of a second before it.
     pub(super) fn last_bytes(&self) -> Option<Instant> {
         self.recorded(&self.bytes)
     }
