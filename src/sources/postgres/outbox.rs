@@ -9,6 +9,7 @@
 //! to the channel then, and it is not published again. One session reads a table at a time, by an advisory lock, so
 //! that the rows of a transaction stay in order.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -41,14 +42,8 @@ pub(super) struct Reader<'a> {
     name: String,
     looked: Option<Instant>,
     postponed: Postponed,
-}
-
-/// The result of one batch.
-struct Batch {
-    /// True if there may be more rows.
-    more: bool,
-    /// True if a notification has arrived meanwhile.
-    woken: bool,
+    /// True if a notification has arrived since the last batch began, during whatever statement.
+    woken: AtomicBool,
 }
 
 impl<'a> Reader<'a> {
@@ -60,6 +55,7 @@ impl<'a> Reader<'a> {
             name: settings.table.quoted(),
             looked: None,
             postponed: Postponed::default(),
+            woken: AtomicBool::new(false),
         }
     }
 
@@ -77,11 +73,11 @@ impl<'a> Reader<'a> {
     /// Empties the table whenever it has rows, until the source is stopped.
     pub(super) async fn empty(&mut self, session: &mut Session, stop: &Stop) -> Result<(), Lost> {
         loop {
-            let Batch { more, woken } = self.batch(session).await?;
+            let more = self.batch(session).await?;
             if stop.is_requested() {
                 return Ok(());
             }
-            if more || woken {
+            if more || self.woken.load(Ordering::Relaxed) {
                 continue;
             }
             self.postponed.is_over();
@@ -95,9 +91,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads, publishes and deletes some rows.
-    async fn batch(&mut self, session: &mut Session) -> Result<Batch, Lost> {
-        let mut woken = false;
+    /// Reads, publishes and deletes some rows; true if there may be more.
+    async fn batch(&mut self, session: &mut Session) -> Result<bool, Lost> {
+        self.woken.store(false, Ordering::Relaxed);
         self.postponed.attempt();
         let most = self.sink.message_size();
         let limit = usize::from(self.settings.batch).min((LARGEST_BATCH / most.max(1)).max(1));
@@ -105,7 +101,7 @@ impl<'a> Reader<'a> {
         let rows = session
             .query(
                 Some(&self.settings.table),
-                &mut |_: &Notification| woken = true,
+                &mut |_: &Notification| self.wake(),
                 &self.selection(),
                 &[&limit, &most, &self.postponed.channels()],
             )
@@ -118,7 +114,12 @@ impl<'a> Reader<'a> {
         if !self.postponed.channels().is_empty() {
             self.count(session).await?;
         }
-        lost.map(|()| Batch { more, woken })
+        lost.map(|()| more)
+    }
+
+    /// Records a notification: rows may have become visible behind those that were read.
+    fn wake(&self) {
+        self.woken.store(true, Ordering::Relaxed);
     }
 
     /// The statement that reads a batch. Data that is too large is not transferred, and names are cut at their limit.
@@ -250,13 +251,13 @@ impl<'a> Reader<'a> {
                 self.name
             );
             session
-                .query(table, &mut |_| {}, &statement, &[id, reason])
+                .query(table, &mut |_| self.wake(), &statement, &[id, reason])
                 .await?;
         }
         if !done.published.is_empty() {
             let statement = format!("DELETE FROM {} WHERE id = ANY($1::bigint[])", self.name);
             session
-                .query(table, &mut |_| {}, &statement, &[&done.published])
+                .query(table, &mut |_| self.wake(), &statement, &[&done.published])
                 .await?;
         }
         Ok(())
@@ -287,7 +288,12 @@ impl<'a> Reader<'a> {
             self.name
         );
         let counted = session
-            .query(Some(&self.settings.table), &mut |_| {}, &statement, &[])
+            .query(
+                Some(&self.settings.table),
+                &mut |_| self.wake(),
+                &statement,
+                &[],
+            )
             .await?;
         let count: Option<i64> = counted.first().and_then(|row| row.try_get(0).ok());
         let count = count.and_then(|count| u64::try_from(count).ok());
