@@ -22,6 +22,7 @@ mod harness;
 mod hostile;
 mod http2;
 mod hub;
+mod idle;
 mod import;
 mod inside;
 mod jobs;

@@ -24,5 +24,6 @@ mod methods;
 mod pool;
 mod silence;
 mod smuggling;
+mod streams;
 mod trouble;
 mod websockets;

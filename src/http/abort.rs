@@ -37,7 +37,7 @@ impl Flushes {
     }
 
     /// Resolves with the next completed flush.
-    fn next(&self) -> Receiver<()> {
+    pub(super) fn next(&self) -> Receiver<()> {
         let (sender, receiver) = channel();
         *self.lock() = Some(sender);
         receiver

@@ -92,7 +92,8 @@ impl Framing {
     }
 }
 
-fn says_close(headers: &HeaderMap) -> bool {
+/// True if the connection ends with this message.
+pub(super) fn says_close(headers: &HeaderMap) -> bool {
     let values = headers.get_all(CONNECTION).iter();
     let mut options = values
         .filter_map(|value| value.to_str().ok())

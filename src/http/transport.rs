@@ -42,6 +42,8 @@ pub(crate) struct Transport {
     gather: Option<WriteBatch>,
     flushes: Flushes,
     interim: Interim,
+    /// Bytes that were received during a response, and are read again for the next requests.
+    received: Bytes,
     /// The rest of an interim response that is being written.
     begun: Bytes,
     close_reason: CloseReason,
@@ -109,11 +111,19 @@ impl Transport {
             gather: None,
             flushes: Flushes::default(),
             interim: Interim::default(),
+            received: Bytes::new(),
             begun: Bytes::new(),
             close_reason: CloseReason::default(),
             frames: None,
             unread: None,
         }
+    }
+
+    /// Gives these bytes to the next reads, before any others. They were read from here before.
+    #[must_use]
+    pub(crate) fn with_received(mut self, received: Bytes) -> Self {
+        self.received = received;
+        self
     }
 
     /// Records the close reason in `close_reason` if one of the limits here ends the connection.
@@ -381,6 +391,13 @@ impl AsyncRead for Transport {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.received.is_empty() {
+            let count = buf.remaining().min(this.received.len());
+            buf.put_slice(&this.received.split_to(count));
+            // The limit of the next head begins; the idle time is over.
+            let _ = this.head_is_late(cx, count > 0);
+            return Poll::Ready(Ok(()));
+        }
         if let Some(unread) = &this.unread {
             ready!(unread.0.poll_room(cx));
         }

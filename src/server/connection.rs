@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::{Request, Response};
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -22,6 +22,7 @@ use crate::http::{
 use crate::net::{Proxies, Stream};
 use crate::server::State;
 use crate::server::dormant::Dormant;
+use crate::server::http1::{Http1, Http1Service};
 use crate::server::streams::{Multiplexed, Streams};
 use crate::service::Role;
 use crate::shutdown::Shutdown;
@@ -194,32 +195,10 @@ impl Served {
         let transport =
             self.transport
                 .with_head_limit(limits.head, limits.keep_alive, activity.clone());
-        let mut builder = http1::Builder::new();
-        builder
-            .header_read_timeout(None)
-            .max_header_size(limits.head_size)
-            .title_case_headers(true)
-            .max_headers(limits.headers);
-        let sent = Sent::Flushed(transport.flushes());
-        let mut context = self.context;
-        context.interim = Some(transport.interim());
-        let service = answer(self.current, context, self.role, sent);
-        let connection = builder
-            .serve_connection(TokioIo::new(transport), service)
-            .with_upgrades();
-        let mut connection = Box::pin(connection);
+        let service = Http1Service::new(self.current, self.context, self.role, &transport);
         let drain = Drain::new(&self.shutdown, self.state.config.server.drain);
-        async move {
-            let close = Dormant::new(drain.may_close(&activity));
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = close => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            log_end(ended);
-        }
+        let close = async move { drain.may_close(&activity).await };
+        Http1::new(transport, service, limits, close)
     }
 
     async fn http2(mut self) {

@@ -8,6 +8,7 @@ mod connection;
 mod descriptors;
 mod dormant;
 mod handover;
+mod http1;
 mod plan;
 mod reload;
 mod renewal;

@@ -65,6 +65,24 @@ async fn subscribers_beyond_the_limit_are_told_to_come_back() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_frees_its_place_at_once_whatever_it_has_sent() {
+    let hub = hub("subscribers = 1", &channel("a", "")).await;
+    for sent in ["", "GET /events/a HTT", &Door::get("/events/a", "")] {
+        let mut events = until("the place to be free", || async {
+            let mut client = hub.door.plain().await;
+            let accept = "Accept: text/event-stream\r\n";
+            client.send(Door::get("/events/a", accept)).await;
+            (client.head().await.status() == 200).then_some(client)
+        })
+        .await;
+        events.input.chunk().await;
+        events.send(sent).await;
+        events.output.finish().await;
+        assert_eq!(events.rest().await, b"");
+    }
+}
+
+#[tokio::test]
 async fn more_at_once_than_the_rate_are_refused_before_the_upgrade() {
     let hub = hub("connect-rate = 1", &channel("a", "")).await;
     let mut refused = 0;

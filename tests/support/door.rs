@@ -186,18 +186,17 @@ encoded-slash = true
 
     /// The most memory that the process ever held, in KiB.
     pub(crate) fn peak_memory(&self) -> u64 {
+        self.memory("VmHWM")
+    }
+
+    /// A size in the status of the process, in KiB: `VmHWM`, `RssAnon`.
+    pub(crate) fn memory(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))
             .expect("a process that runs");
-        status
-            .lines()
-            .find_map(|line| {
-                line.strip_prefix("VmHWM:")?
-                    .trim()
-                    .strip_suffix(" kB")?
-                    .parse()
-                    .ok()
-            })
-            .expect("Linux tells VmHWM of every process")
+        let mut lines = status.lines();
+        let size = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let kib = size.and_then(|size| size.trim().strip_suffix(" kB")?.parse().ok());
+        kib.unwrap_or_else(|| panic!("Linux tells {name} of every process"))
     }
 }
 
