@@ -222,8 +222,6 @@ fn checked(text: &str) -> Option<(Parts, Head)> {
         client: None,
         activity: Activity::new(),
         interim: None,
-        watch: None,
-        unread: None,
         proxies: None,
         header_lines: 200,
         telemetry: Telemetry::new(),

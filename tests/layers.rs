@@ -12,6 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["telemetry", "shutdown", "recording", "shares"],
     &["net", "spool", "jwt"],
     &["tls"],
+    &["http2"],
     &["http", "amqp", "rfb"],
     &["websocket", "upstream", "tokens"],
     &["access", "acme", "proxy", "bridge", "hub", "files"],

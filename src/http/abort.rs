@@ -98,6 +98,13 @@ impl<B> AbortAfterFlush<B> {
     }
 }
 
+impl<B> AbortAfterFlush<B> {
+    /// The body within.
+    pub(crate) fn body_mut(&mut self) -> &mut B {
+        &mut self.body
+    }
+}
+
 impl Failure {
     fn new(error: BoxError, sent: &Sent, limit: Duration) -> Self {
         let (flushed, fence, lag) = match sent {

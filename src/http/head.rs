@@ -14,11 +14,9 @@ use crate::config::{LONGEST_METHOD, folds_into_a_method};
 use crate::http::activity::Activity;
 use crate::http::credentials::check_authorization;
 use crate::http::fields;
-use crate::http::h2_stall::Watch;
 use crate::http::interim::Interim;
 use crate::http::path::{PathFault, RequestPath};
 use crate::http::refusal::Refusal;
-use crate::http::unread::Unread;
 use crate::net::{Peer, Proxies};
 use crate::telemetry::Telemetry;
 use crate::tls::{ClientName, ServerName};
@@ -58,10 +56,6 @@ pub(crate) struct Context {
     pub activity: Activity,
     /// Channel for interim responses, on an HTTP/1.1 connection.
     pub interim: Option<Interim>,
-    /// Stall detection for responses, on an HTTP/2 connection.
-    pub watch: Option<Watch>,
-    /// Bytes that were received and not read yet, on an HTTP/2 connection.
-    pub unread: Option<Unread>,
     /// The trusted proxies, if the connection comes from one of them: then its headers about the client are believed.
     pub proxies: Option<Arc<Proxies>>,
     /// `limits.headers`: limit on lines of a request head.
@@ -142,7 +136,7 @@ fn check_method(parts: &Parts) -> Result<(), Refusal> {
         | Method::DELETE
         | Method::OPTIONS => Ok(()),
         // Extended CONNECT (RFC 8441) is a WebSocket handshake; a plain CONNECT asks for a forward proxy.
-        Method::CONNECT if parts.extensions.get::<hyper::ext::Protocol>().is_some() => Ok(()),
+        Method::CONNECT if parts.extensions.get::<h2::ext::Protocol>().is_some() => Ok(()),
         // No resource has these two. The service says which methods this one has.
         Method::CONNECT | Method::TRACE => Err(Refusal::new(
             StatusCode::METHOD_NOT_ALLOWED,

@@ -10,76 +10,110 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::http::body::BoxError;
 use crate::http::unread::Unread;
+use crate::http2;
 
 /// A request body that has not been read yet.
 #[derive(Debug)]
-pub(crate) struct Incoming {
-    body: hyper::body::Incoming,
-    /// Count of unread bytes of the connection; `None` over HTTP/1.1, where nothing is read ahead.
-    unread: Option<Unread>,
+pub(crate) struct Incoming(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    /// Over HTTP/1.1, where nothing is read ahead.
+    Http1(hyper::body::Incoming),
+    /// Over HTTP/2, with the count of unread bytes of the connection.
+    Http2(http2::Body, Unread),
 }
 
 /// A stream of an HTTP/2 connection after an upgrade.
 #[derive(Debug)]
 pub(crate) struct Counted<S> {
     stream: S,
-    unread: Option<Unread>,
+    unread: Unread,
 }
 
 impl Incoming {
-    /// Creates the body of a request on a connection with this count.
+    /// Creates the body of a request on an HTTP/2 connection with this count.
     #[must_use]
-    pub(crate) fn new(body: hyper::body::Incoming, unread: Option<Unread>) -> Self {
-        Self { body, unread }
+    pub(crate) fn http2(body: http2::Body, unread: Unread) -> Self {
+        Self(Kind::Http2(body, unread))
     }
 
-    /// Count of unread bytes of the connection.
+    /// The interim responses to the request, over HTTP/2.
     #[must_use]
-    pub(crate) fn unread(&self) -> Option<Unread> {
-        self.unread.clone()
+    pub(crate) fn interim(&self) -> Option<&http2::Interim> {
+        match &self.0 {
+            Kind::Http1(_) => None,
+            Kind::Http2(body, _) => Some(body.interim()),
+        }
+    }
+
+    /// Asks for no more of the body, which is only read to be discarded: a client that waits for a 100 over HTTP/2 does
+    /// not get it.
+    pub(crate) fn forgo(&mut self) {
+        if let Kind::Http2(body, _) = &mut self.0 {
+            body.forgo();
+        }
+    }
+
+    /// Takes the upgrade of a CONNECT over HTTP/2, and the count of unread bytes of the connection.
+    pub(crate) fn take_upgrade(&mut self) -> Option<(http2::Upgrade, Unread)> {
+        match &mut self.0 {
+            Kind::Http1(_) => None,
+            Kind::Http2(body, unread) => Some((body.take_upgrade()?, unread.clone())),
+        }
     }
 }
 
 impl From<hyper::body::Incoming> for Incoming {
     fn from(body: hyper::body::Incoming) -> Self {
-        Self::new(body, None)
+        Self(Kind::Http1(body))
     }
 }
 
 impl Body for Incoming {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let this = self.get_mut();
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        if let Some(unread) = &this.unread
-            && let Some(Ok(frame)) = &frame
-        {
-            unread.read(frame.data_ref().map_or(0, Bytes::len) as u64);
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut self.get_mut().0 {
+            Kind::Http1(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Kind::Http2(body, unread) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                if let Some(Ok(frame)) = &frame {
+                    unread.read(frame.data_ref().map_or(0, Bytes::len) as u64);
+                }
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            }
         }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.0 {
+            Kind::Http1(body) => body.is_end_stream(),
+            Kind::Http2(body, _) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.0 {
+            Kind::Http1(body) => body.size_hint(),
+            Kind::Http2(body, _) => body.size_hint(),
+        }
     }
 }
 
 impl Drop for Incoming {
     /// Counts the unread bytes that h2 drops together with the body as read.
     fn drop(&mut self) {
-        if self.unread.is_none() {
+        if matches!(self.0, Kind::Http1(_)) {
             return;
         }
+        self.forgo();
         let mut cx = Context::from_waker(Waker::noop());
         while !self.is_end_stream()
             && let Poll::Ready(Some(Ok(_))) = Pin::new(&mut *self).poll_frame(&mut cx)
@@ -90,7 +124,7 @@ impl Drop for Incoming {
 impl<S> Counted<S> {
     /// Creates the stream of an upgraded request on a connection with this count.
     #[must_use]
-    pub(crate) fn new(stream: S, unread: Option<Unread>) -> Self {
+    pub(crate) fn new(stream: S, unread: Unread) -> Self {
         Self { stream, unread }
     }
 }
@@ -104,9 +138,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         let this = self.get_mut();
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        if let Some(unread) = &this.unread {
-            unread.read((buf.filled().len() - before) as u64);
-        }
+        this.unread.read((buf.filled().len() - before) as u64);
         Poll::Ready(Ok(()))
     }
 }

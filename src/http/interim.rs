@@ -1,8 +1,8 @@
-//! Forwards interim responses of the app (RFC 9110 §15.2), such as 103 (RFC 8297), to a client of HTTP/1.1.
+//! Forwards interim responses of the app (RFC 9110 §15.2), such as 103 (RFC 8297), to the client.
 //!
-//! hyper's server cannot send them, but the transport below it can: the transport knows when all bytes of hyper are
-//! flushed, and hyper writes nothing more until the final response, which waits for the interim ones. HTTP/2 offers no
-//! such opportunity, so they are dropped there, and for HTTP/1.0, which does not define them.
+//! hyper's server of HTTP/1.1 cannot send them, but the transport below it can: the transport knows when all bytes of
+//! hyper are flushed, and hyper writes nothing more until the final response, which waits for the interim ones. Over
+//! HTTP/2 the stream of the request sends them. For HTTP/1.0, which does not define them, they are dropped.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -15,14 +15,13 @@ use http::{HeaderMap, HeaderName, StatusCode, Version};
 
 use crate::http::fields::{drop_file_names, drop_where, is_own};
 use crate::http::hop_by_hop::drop_hop_by_hop;
+use crate::http2::{self, MOST_INTERIM};
 use crate::sync::lock;
 
-/// Limit on interim responses to one request; an app has no reason for more, and further ones are dropped.
-const MOST: usize = 16;
 /// Size limit of one interim response.
 const LARGEST: usize = 16 * 1024;
 
-/// Interim responses of a connection that are not sent yet. Clones share them.
+/// Interim responses of a connection of HTTP/1.1 that are not sent yet. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interim(Arc<Mutex<State>>);
 
@@ -42,16 +41,43 @@ struct State {
 /// The interim responses to one request. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct InterimSink {
-    interim: Interim,
-    request: u64,
+    way: Way,
     removed: Option<Arc<[HeaderName]>>,
 }
 
+/// The way of interim responses to the client.
+#[derive(Clone, Debug)]
+enum Way {
+    /// The connection, and the number of the request.
+    Http1(Interim, u64),
+    /// The stream.
+    Http2(http2::Interim),
+}
+
 impl InterimSink {
+    /// Accepts the interim responses to a request on a stream of HTTP/2. They are sent without the `removed` fields.
+    #[must_use]
+    pub(crate) fn of_stream(interim: http2::Interim, removed: Option<Arc<[HeaderName]>>) -> Self {
+        Self {
+            way: Way::Http2(interim),
+            removed,
+        }
+    }
+
     /// Sends an interim response with this head to the client.
     pub(crate) fn pass_on(&self, status: StatusCode, headers: &HeaderMap) {
+        // 100 is Noren's own affair, and 101 is none of the app's.
+        if matches!(status.as_u16(), 100 | 101) {
+            return;
+        }
         let removed = self.removed.as_deref().unwrap_or_default();
-        self.interim.add(self.request, status, headers, removed);
+        let Some(headers) = for_client(headers, removed) else {
+            return;
+        };
+        match &self.way {
+            Way::Http1(interim, request) => interim.add(*request, encode(status, &headers)),
+            Way::Http2(interim) => interim.send(status, headers),
+        }
     }
 }
 
@@ -72,22 +98,14 @@ impl Interim {
         state.count = 0;
         state.open = true;
         Some(InterimSink {
-            interim: self.clone(),
-            request: state.request,
+            way: Way::Http1(self.clone(), state.request),
             removed,
         })
     }
 
-    fn add(&self, request: u64, status: StatusCode, headers: &HeaderMap, removed: &[HeaderName]) {
-        // 100 is Noren's own affair, and 101 is none of the app's.
-        if matches!(status.as_u16(), 100 | 101) {
-            return;
-        }
-        let Some(head) = encode(status, headers, removed) else {
-            return;
-        };
+    fn add(&self, request: u64, head: Bytes) {
         let mut state = self.lock();
-        if state.open && state.request == request && state.count < MOST {
+        if state.open && state.request == request && state.count < MOST_INTERIM {
             state.count += 1;
             state.waiting.push_back(head);
         }
@@ -125,8 +143,8 @@ impl Interim {
     }
 }
 
-/// Encodes a head; `None` if it is too large.
-fn encode(status: StatusCode, headers: &HeaderMap, removed: &[HeaderName]) -> Option<Bytes> {
+/// The fields of an interim response that the client gets; `None` if they are too large.
+fn for_client(headers: &HeaderMap, removed: &[HeaderName]) -> Option<HeaderMap> {
     let mut headers = headers.clone();
     drop_hop_by_hop(&mut headers);
     drop_file_names(&mut headers);
@@ -136,17 +154,21 @@ fn encode(status: StatusCode, headers: &HeaderMap, removed: &[HeaderName]) -> Op
     for name in removed {
         headers.remove(name);
     }
+    let sizes = headers.iter();
+    let sizes = sizes.map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    (sizes.sum::<usize>() <= LARGEST).then_some(headers)
+}
+
+/// Encodes a head for HTTP/1.1.
+fn encode(status: StatusCode, headers: &HeaderMap) -> Bytes {
     let mut head = BytesMut::new();
     let reason = status.canonical_reason().unwrap_or_default();
     head.put_slice(format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).as_bytes());
-    for (name, value) in &headers {
+    for (name, value) in headers {
         for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
             head.put_slice(part);
         }
-        if head.len() > LARGEST {
-            return None;
-        }
     }
     head.put_slice(b"\r\n");
-    Some(head.freeze())
+    head.freeze()
 }

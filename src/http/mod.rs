@@ -61,7 +61,7 @@ pub use fields::is_header_of_the_door;
 pub(crate) use fields::{check_lines, drop_file_names, drop_method_overrides, method_overrides};
 pub(crate) use forwarded::{Forwarded, drop_client_claims, drop_own_headers, drop_spellings_of};
 pub(crate) use framing::Framing;
-pub(crate) use h2_stall::Watch;
+pub(crate) use h2_stall::Paced;
 pub(crate) use head::{Authority, Context, Head, Scheme};
 pub(crate) use header_rules::{apply_to_request, apply_to_response, replaced_fields};
 pub(crate) use hop_by_hop::drop_hop_by_hop;

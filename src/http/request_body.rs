@@ -417,6 +417,7 @@ impl Drop for Remains {
         if body.is_end_stream() {
             return;
         }
+        body.forgo();
         self.tasks.spawn(async move {
             let mut left = LINGER_BYTES;
             let discard = async {

@@ -19,8 +19,8 @@ use http_body_util::BodyExt;
 use hyper::body::Body as _;
 
 use crate::http::{
-    Body, BodyFault, BodyLimits, Context, Head, Incoming, Received, Refusal, drop_hop_by_hop,
-    drop_own_headers, receive,
+    Body, BodyFault, BodyLimits, Context, Head, Incoming, InterimSink, Received, Refusal,
+    drop_hop_by_hop, drop_own_headers, receive,
 };
 use crate::shares::Client;
 use crate::shutdown::Shutdown;
@@ -75,6 +75,7 @@ impl Forward<'_> {
         is_raw: impl Fn(&HeaderMap) -> bool,
     ) -> Result<Response<Body>, Refusal> {
         let (parts, incoming) = request.into_parts();
+        let interim = self.interim(parts.version, &incoming);
         let wish = Wish::of(&parts.headers, self.upstream.settings());
         let client = Client {
             address: self.requester.address,
@@ -104,7 +105,7 @@ impl Forward<'_> {
         if let Some(times) = self.requester.times {
             times.received(payload.length());
         }
-        let mut answer = self.exchange(parts, payload, own, fault).await?;
+        let mut answer = self.exchange((parts, payload), own, fault, interim).await?;
         drop_own_headers(answer.headers_mut());
         Ok(match wish {
             Some(wish) if !is_raw(answer.headers()) => {
@@ -126,20 +127,26 @@ impl Forward<'_> {
         own: HeaderMap,
     ) -> Result<Response<Body>, Refusal> {
         let payload = Payload::Whole(body);
-        self.exchange(parts, payload, own, None).await
+        self.exchange((parts, payload), own, None, None).await
+    }
+
+    /// The receiver of the interim responses to a request.
+    fn interim(&self, version: Version, incoming: &Incoming) -> Option<InterimSink> {
+        let removed = self.removed.cloned();
+        match incoming.interim() {
+            Some(stream) => Some(InterimSink::of_stream(stream.clone(), removed)),
+            None => self.context.interim.as_ref()?.sink(version, removed),
+        }
     }
 
     async fn exchange(
         self,
-        parts: Parts,
-        payload: Payload,
+        (parts, payload): (Parts, Payload),
         own: HeaderMap,
         fault: Option<Arc<OnceLock<BodyFault>>>,
+        interim: Option<InterimSink>,
     ) -> Result<Response<Body>, Refusal> {
-        let version = parts.version;
         let mut request = request::rewrite(parts, payload, self);
-        let interim = self.context.interim.as_ref();
-        let interim = interim.and_then(|interim| interim.sink(version, self.removed.cloned()));
         // Whatever the client has sent under these names is gone by now.
         request.headers_mut().extend(own);
         let response = self

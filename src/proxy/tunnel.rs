@@ -163,10 +163,11 @@ async fn copy(
     upstream: OnUpgrade,
     line: &mut audit::Opened,
 ) -> io::Result<&'static str> {
-    let (client, upstream) =
-        tokio::try_join!(client.stream(), upstream).map_err(io::Error::other)?;
+    let (client, upstream) = tokio::join!(client.stream(), upstream);
+    let gone = || io::Error::other("the client left during the upgrade");
+    let upstream = upstream.map_err(io::Error::other)?;
     let mut client = Counted {
-        stream: client,
+        stream: client.ok_or_else(gone)?,
         line,
     };
     let mut upstream = TokioIo::new(upstream);

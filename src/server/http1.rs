@@ -9,7 +9,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::server::conn::http1::{Builder, Parts, UpgradeableConnection};
@@ -20,12 +19,12 @@ use tracing::debug;
 
 use crate::config::Limits;
 use crate::http::{
-    AbortAfterFlush, BoxError, ChunkedResponse, Context as ConnectionContext, DetachRule,
-    Detachable, Detachment, Flushes, Incoming, Sent, Transport,
+    AbortAfterFlush, BoxError, ChunkedResponse, DetachRule, Detachable, Detachment, Flushes,
+    Incoming, Sent, Transport,
 };
-use crate::server::State;
+use crate::server::connection::Responder;
 use crate::server::dormant::Dormant;
-use crate::service::{Role, ServiceBody};
+use crate::service::ServiceBody;
 
 /// A connection, as a future that ends with it.
 pub(super) struct Http1<C> {
@@ -69,28 +68,15 @@ struct Stream {
 pub(super) struct Http1Service(Arc<Shared>);
 
 struct Shared {
-    /// The current state, with which each request is served.
-    current: Arc<ArcSwap<State>>,
-    context: ConnectionContext,
-    role: Role,
+    responder: Responder,
     flushes: Flushes,
     detachment: Detachment<ServiceBody>,
 }
 
 impl Http1Service {
-    pub(super) fn new(
-        current: Arc<ArcSwap<State>>,
-        context: ConnectionContext,
-        role: Role,
-        transport: &Transport,
-    ) -> Self {
+    pub(super) fn new(responder: Responder, transport: &Transport) -> Self {
         Self(Arc::new(Shared {
-            current,
-            context: ConnectionContext {
-                interim: Some(transport.interim()),
-                ..context
-            },
-            role,
+            responder,
             flushes: transport.flushes(),
             detachment: Detachment::default(),
         }))
@@ -107,17 +93,9 @@ impl Service<Request<hyper::body::Incoming>> for Http1Service {
     fn call(&self, request: Request<hyper::body::Incoming>) -> Self::Future {
         let shared = Arc::clone(&self.0);
         Box::pin(async move {
-            let Shared { context, role, .. } = &*shared;
-            let state = shared.current.load_full();
-            let limit = state.config.limits.body_idle;
-            let service = Arc::clone(&state.service);
-            drop(state);
             let rule = DetachRule::of(&request);
             let request = request.map(Incoming::from);
-            let response = service.respond(request, context, *role).await;
-            if let Some(interim) = &context.interim {
-                interim.all_sent().await;
-            }
+            let (response, limit) = shared.responder.respond(request).await;
             let response = shared.detachment.share(response, rule, &shared.flushes);
             let sent = Sent::Flushed(shared.flushes.clone());
             Ok(response.map(|body| AbortAfterFlush::new(body, sent, limit)))
@@ -223,13 +201,13 @@ impl Stage {
             service,
             ..
         } = connection.into_parts()?;
-        let limit = service.0.current.load().config.limits.body_idle;
+        let limit = service.0.responder.body_idle();
         let sent = Sent::Flushed(service.0.flushes.clone());
         let body = AbortAfterFlush::new(body, sent, limit);
         Some(Self::Stream(Box::new(Stream {
             response: ChunkedResponse::new(body, &read_buf),
             transport: io.into_inner(),
-            service: service,
+            service,
             is_last,
             is_written: false,
         })))

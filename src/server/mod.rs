@@ -12,7 +12,6 @@ mod http1;
 mod plan;
 mod reload;
 mod renewal;
-mod streams;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -18,7 +18,7 @@ const COMMON: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 pub(super) fn is_for_no_resource(parts: &Parts) -> bool {
     match parts.method {
         Method::TRACE => true,
-        Method::CONNECT => parts.extensions.get::<hyper::ext::Protocol>().is_none(),
+        Method::CONNECT => parts.extensions.get::<h2::ext::Protocol>().is_none(),
         _ => false,
     }
 }

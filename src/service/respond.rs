@@ -27,7 +27,7 @@ use crate::upstream::Upstream;
 /// Resources that a response holds until its last byte is sent.
 #[derive(Debug)]
 pub(crate) struct Held {
-    /// The guard of the request in progress; a response over HTTP/2 holds it elsewhere.
+    /// The guard of the request in progress.
     busy: Option<Busy>,
     /// The app whose response is timed, and the time of the request.
     timed: Option<(Arc<Upstream>, Instant)>,
@@ -205,12 +205,8 @@ impl Wrapper {
         let status = response.status();
         let counted = self.count(route, status);
         response.map(|body| {
-            let (body, busy) = match &context.watch {
-                Some(watch) => (watch.over(body, busy), None),
-                None => (body, Some(busy)),
-            };
             let held = Held {
-                busy,
+                busy: Some(busy),
                 timed: counted.map(|app| (app, begun)),
                 permit,
             };

@@ -206,6 +206,13 @@ impl<B: Body, H> Measured<B, H> {
     }
 }
 
+impl<B, H> Measured<B, H> {
+    /// Records the reason why the rest of the body is not sent.
+    pub fn fail(&mut self, cause: &str) {
+        self.end.cause.get_or_insert_with(|| cause.to_owned());
+    }
+}
+
 impl<B, H> Body for Measured<B, H>
 where
     B: Body<Data = Bytes> + Unpin,

@@ -10,28 +10,41 @@ use tokio::time::timeout;
 
 use super::*;
 
-/// A connection that counts its polls and gives what comes to the executor, until the sender is dropped.
-fn connection(
-    streams: &Streams,
-) -> (
-    mpsc::UnboundedSender<Stream>,
-    Arc<AtomicUsize>,
-    impl Future<Output = ()> + Send + use<>,
-) {
-    let (sender, mut receiver) = mpsc::unbounded_channel::<Stream>();
-    let polls = Arc::new(AtomicUsize::new(0));
-    let (streams, counted) = (streams.clone(), Arc::clone(&polls));
-    let connection = poll_fn(move |cx| {
-        counted.fetch_add(1, Ordering::Relaxed);
-        while let Poll::Ready(stream) = receiver.poll_recv(cx) {
-            match stream {
-                Some(stream) => streams.execute(stream),
-                None => return Poll::Ready(()),
+type Stream = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A connection that counts its polls and opens a slot for each stream that comes, until the sender is dropped.
+struct Connection {
+    streams: Multiplexer<Stream>,
+    receiver: mpsc::UnboundedReceiver<Stream>,
+    polls: Arc<AtomicUsize>,
+}
+
+impl Future for Connection {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        this.streams.poll(cx, |cx, slots| {
+            this.polls.fetch_add(1, Ordering::Relaxed);
+            while let Poll::Ready(stream) = this.receiver.poll_recv(cx) {
+                match stream {
+                    Some(stream) => slots.open(|_| stream),
+                    None => return Poll::Ready(()),
+                }
             }
-        }
-        Poll::Pending
-    });
-    (sender, polls, connection)
+            Poll::Pending
+        })
+    }
+}
+
+fn connection() -> (mpsc::UnboundedSender<Stream>, Connection) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let connection = Connection {
+        streams: Multiplexer::new(),
+        receiver,
+        polls: Arc::default(),
+    };
+    (sender, connection)
 }
 
 async fn within<F: Future>(future: F) -> F::Output {
@@ -41,9 +54,8 @@ async fn within<F: Future>(future: F) -> F::Output {
 
 #[tokio::test]
 async fn a_stream_that_panics_ends_alone() {
-    let streams = Streams::default();
-    let (sender, _, connection) = connection(&streams);
-    let task = tokio::spawn(Multiplexed::new(connection, &streams));
+    let (sender, connection) = connection();
+    let task = tokio::spawn(connection);
     let (done, is_done) = oneshot::channel();
     let (go, gone) = oneshot::channel::<()>();
     let other = async move {
@@ -61,12 +73,11 @@ async fn a_stream_that_panics_ends_alone() {
 
 #[tokio::test]
 async fn streams_that_are_woken_together_come_before_the_connection() {
-    let streams = Streams::default();
-    let (sender, polls, connection) = connection(&streams);
-    let mut both = Multiplexed::new(connection, &streams);
+    let (sender, mut both) = connection();
+    let polls = Arc::clone(&both.polls);
     let (go, gone) = tokio::sync::watch::channel(false);
     let order = Arc::new(Mutex::new(Vec::new()));
-    for _ in 0..8 {
+    for _ in 0..2 * SPARE {
         let (mut gone, order, polls) = (gone.clone(), Arc::clone(&order), Arc::clone(&polls));
         let other = sender.clone();
         let stream = async move {
@@ -83,22 +94,23 @@ async fn streams_that_are_woken_together_come_before_the_connection() {
     let before = polls.load(Ordering::Relaxed);
     assert!(go.send(true).is_ok());
     assert!(Pin::new(&mut both).poll(next).is_pending());
-    assert_eq!(*lock(&order), vec![before; 8]);
+    assert_eq!(*lock(&order), vec![before; 2 * SPARE]);
     assert_eq!(polls.load(Ordering::Relaxed), before + 1);
-    assert_eq!(both.vacant.len(), both.places.len(), "all have ended");
+    let slots = &both.streams.slots;
+    assert_eq!(slots.vacant.len(), slots.all.len(), "all have ended");
+    assert_eq!(slots.all.len(), SPARE, "few are kept");
 }
 
 #[tokio::test]
 async fn a_stream_that_never_waits_lets_others_have_their_turn() {
-    let streams = Streams::default();
-    let (sender, _, connection) = connection(&streams);
+    let (sender, connection) = connection();
     let busy = poll_fn(|cx| {
         cx.waker().wake_by_ref();
         Poll::<()>::Pending
     });
     assert!(sender.send(Box::pin(busy)).is_ok());
     let (done, is_done) = oneshot::channel();
-    let task = tokio::spawn(Multiplexed::new(connection, &streams));
+    let task = tokio::spawn(connection);
     let other = async move {
         let _ = done.send(());
     };
@@ -110,24 +122,21 @@ async fn a_stream_that_never_waits_lets_others_have_their_turn() {
 
 #[tokio::test]
 async fn what_is_left_of_the_streams_ends_with_the_connection() {
-    let streams = Streams::default();
-    let (sender, _, connection) = connection(&streams);
+    let (sender, connection) = connection();
     let (held, is_dropped) = oneshot::channel::<()>();
-    let own = streams.clone();
     let stream = async move {
-        let _held = (held, own);
+        let _held = held;
         pending::<()>().await;
     };
     assert!(sender.send(Box::pin(stream)).is_ok());
     drop(sender);
-    within(Multiplexed::new(connection, &streams)).await;
+    within(connection).await;
     assert!(within(is_dropped).await.is_err());
 }
 
 #[tokio::test]
 async fn streams_that_use_up_the_budget_of_the_task_leave_turns_to_all_and_to_the_connection() {
-    let streams = Streams::default();
-    let (sender, _, connection) = connection(&streams);
+    let (sender, connection) = connection();
     let greedy = || {
         let greedy = async {
             loop {
@@ -149,7 +158,7 @@ async fn streams_that_use_up_the_budget_of_the_task_leave_turns_to_all_and_to_th
     greedy();
     let first = modest();
     greedy();
-    let task = tokio::spawn(Multiplexed::new(connection, &streams));
+    let task = tokio::spawn(connection);
     assert!(within(first).await.is_ok());
     // The connection takes more streams, and notices its end.
     assert!(within(modest()).await.is_ok());
