@@ -70,7 +70,7 @@ impl Hub {
             event: Some(PRESENCE.into()),
             key: Some(PRESENCE.into()),
             id: None,
-            data: Data::json(&data.to_string()).unwrap_or_else(|_| Data::text("")),
+            data: Data::value(&data),
         };
         let _ = self.publish_own(name, draft);
     }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::clock::now_milliseconds;
@@ -118,7 +120,7 @@ impl From {
     }
 }
 
-/// The data of a message.
+/// The data of a message. Of the kind JSON it is one value, whoever has made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Data {
     kind: Kind,
@@ -174,10 +176,24 @@ impl Data {
         }
     }
 
-    /// Restores stored data: `None` if the bytes do not match `kind`.
+    /// Data from a JSON value in memory. It is written in one line, so there is nothing to check.
+    #[must_use]
+    pub(crate) fn value(value: &Value) -> Self {
+        Self {
+            kind: Kind::Json,
+            bytes: value.to_string().into(),
+        }
+    }
+
+    /// Restores stored data: `None` if the bytes do not match `kind`. What is not JSON although it should be is text.
     #[must_use]
     pub(crate) fn stored(kind: Kind, bytes: Bytes) -> Option<Self> {
         let sound = kind == Kind::Bytes || std::str::from_utf8(&bytes).is_ok();
+        let is_json = || serde_json::from_slice::<IgnoredAny>(&bytes).is_ok();
+        let kind = match kind {
+            Kind::Json if !is_json() => Kind::Text,
+            kind => kind,
+        };
         sound.then_some(Self { kind, bytes })
     }
 

@@ -1,13 +1,12 @@
 //! Wire encodings of a message. Each is made once, when the first subscriber needs it, and shared by all.
 
 use std::any::Any;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use serde::Serialize;
-use serde_json::value::RawValue;
 
 use crate::hub::compression::{Coding, deflate};
 use crate::hub::kind::Kind;
@@ -25,29 +24,6 @@ pub(crate) enum Format {
     Json,
     /// The data alone.
     Plain,
-}
-
-/// The JSON envelope, as the page "Channels" of the book documents it.
-#[derive(Serialize)]
-struct Envelope<'a> {
-    id: String,
-    channel: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<&'a str>,
-    data: Payload<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    encoding: Option<&'static str>,
-    time: u64,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Payload<'a> {
-    Text(&'a str),
-    Json(&'a RawValue),
-    Bytes(String),
 }
 
 impl Message {
@@ -162,30 +138,31 @@ impl Message {
         payload(&self.socket_frame(Format::Json))
     }
 
+    /// The JSON envelope, as the page "Channels" of the book documents it. It is written by hand, because a serializer
+    /// would parse data that is JSON once more.
     fn encode(&self) -> Vec<u8> {
         let data = &self.draft.data;
-        let (payload, encoding) = match (data.kind(), data.as_text()) {
-            (Kind::Json, Some(text)) => match serde_json::from_str(text) {
-                Ok(value) => (Payload::Json(value), None),
-                Err(_) => (Payload::Text(text), None),
-            },
-            (_, Some(text)) => (Payload::Text(text), None),
-            (_, None) => (
-                Payload::Bytes(STANDARD.encode(data.as_bytes())),
-                Some("base64"),
-            ),
-        };
-        let envelope = Envelope {
-            id: self.id.to_string(),
-            channel: self.channel.as_str(),
-            event: self.draft.event.as_deref(),
-            key: self.draft.key.as_deref(),
-            data: payload,
-            encoding,
-            time: self.time,
-        };
-        // Strings, numbers and a value that was parsed: there is nothing that cannot be written.
-        serde_json::to_vec(&envelope).unwrap_or_default()
+        let mut text = Vec::with_capacity(data.as_bytes().len() + 256);
+        // An id has no characters that JSON escapes.
+        let _ = write!(text, r#"{{"id":"{}","channel":"#, self.id);
+        push_string(&mut text, self.channel.as_str());
+        for (name, label) in [("event", &self.draft.event), ("key", &self.draft.key)] {
+            if let Some(label) = label {
+                let _ = write!(text, r#","{name}":"#);
+                push_string(&mut text, label);
+            }
+        }
+        text.extend_from_slice(br#","data":"#);
+        match (data.kind(), data.as_text()) {
+            (Kind::Json, Some(value)) => text.extend_from_slice(value.as_bytes()),
+            (_, Some(plain)) => push_string(&mut text, plain),
+            (_, None) => {
+                push_string(&mut text, &STANDARD.encode(data.as_bytes()));
+                text.extend_from_slice(br#","encoding":"base64""#);
+            }
+        }
+        let _ = write!(text, r#","time":{}}}"#, self.time);
+        text
     }
 
     fn event_of(&self, event: Option<&str>, data: &[u8]) -> Bytes {
@@ -198,6 +175,11 @@ impl Message {
         text.extend_from_slice(b"\n");
         text.freeze()
     }
+}
+
+/// Appends a JSON string. A string can always be encoded, and memory always be written to.
+fn push_string(text: &mut Vec<u8>, string: &str) {
+    let _ = serde_json::to_writer(text, string);
 }
 
 /// Appends the data as `data:` lines. A carriage return also ends a line; the standard cannot preserve it.

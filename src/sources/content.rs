@@ -56,7 +56,7 @@ impl Content {
     /// A JSON value that was changed.
     pub(super) fn tree(tree: Value) -> Self {
         Self {
-            body: json(&tree),
+            body: Data::value(&tree),
             tree,
             places: Vec::new(),
         }
@@ -161,7 +161,7 @@ impl Content {
         };
         Ok(match self.at(pointer)? {
             Value::String(text) => Data::text(text.clone()),
-            value => json(value),
+            value => Data::value(value),
         })
     }
 
@@ -203,10 +203,4 @@ fn first<T>(
     }
     // Callers handle a key that the configuration does not have.
     Err(reason.unwrap_or(Unfit::Outside))
-}
-
-/// Encodes a parsed value as JSON data.
-fn json(value: &Value) -> Data {
-    // A parsed value can always be encoded; the empty text would be visible if not.
-    Data::json(&value.to_string()).unwrap_or_else(|_| Data::text(""))
 }
