@@ -3,6 +3,7 @@
 //! The protocol is lapin's; a connection is opened here, and what is lost is opened again by whoever needs it:
 //! only they know what to declare, and what was not acknowledged. Knows no channel of the hub.
 
+mod coalescing;
 mod nesting;
 mod runtime;
 mod tls;
@@ -38,6 +39,15 @@ const LONGEST_CREDENTIALS: usize = 4096;
 pub(super) struct Broker {
     settings: config::Broker,
     tls: Option<TlsConnector>,
+}
+
+/// Ways to read what a broker sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reads {
+    /// As it comes: somebody waits for each response.
+    AtOnce,
+    /// While much comes, every few milliseconds.
+    Coalesced,
 }
 
 /// Reasons why a connection cannot be opened or has been lost.
@@ -90,11 +100,18 @@ impl Broker {
     }
 
     /// Opens a connection; the broker lists it under this name.
-    pub(super) async fn connect(&self, name: &str) -> Result<Connection, BrokerError> {
+    pub(super) async fn connect(
+        &self,
+        name: &str,
+        reads: Reads,
+    ) -> Result<Connection, BrokerError> {
         let uri = self.uri(credentials(self.settings.credentials.as_ref())?);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         // Opened here and not by lapin, which would say less of why it cannot be.
-        let stream = self.open().await?;
+        let mut stream = self.open().await?;
+        if reads == Reads::Coalesced {
+            stream.coalesce();
+        }
         let stream = Arc::new(std::sync::Mutex::new(Some(stream)));
         let opened = Connection::connector(
             uri,

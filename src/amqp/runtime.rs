@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 
+use super::coalescing::Coalescing;
 use super::nesting::Nesting;
 
 /// The tokio runtime with our stream type.
@@ -36,14 +37,27 @@ trait Both: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Both for T {}
 
 /// A TCP or TLS stream, of which lapin reads nothing that it could not.
-pub(super) struct Io(Box<dyn Both>, Nesting);
+pub(super) struct Io {
+    stream: Box<dyn Both>,
+    nesting: Nesting,
+    coalescing: Option<Coalescing>,
+}
 
 impl Io {
     pub(super) fn new<T>(stream: T) -> Self
     where
         T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     {
-        Self(Box::new(stream.compat()), Nesting::default())
+        Self {
+            stream: Box::new(stream.compat()),
+            nesting: Nesting::default(),
+            coalescing: None,
+        }
+    }
+
+    /// Reads a busy broker every few milliseconds. Must be called inside a tokio runtime.
+    pub(super) fn coalesce(&mut self) {
+        self.coalescing = Some(Coalescing::new());
     }
 }
 
@@ -53,9 +67,15 @@ impl AsyncRead for Io {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let count = ready!(Pin::new(&mut self.0).poll_read(cx, buffer))?;
+        if let Some(coalescing) = &mut self.coalescing {
+            ready!(coalescing.poll_ready(cx));
+        }
+        let count = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        if let Some(coalescing) = &mut self.coalescing {
+            coalescing.record(count);
+        }
         let read = buffer.get_mut(..count).unwrap_or_default();
-        let passed = self.1.pass(read).map_err(io::Error::other);
+        let passed = self.nesting.pass(read).map_err(io::Error::other);
         Poll::Ready(passed.map(|()| count))
     }
 }
@@ -66,7 +86,7 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -74,15 +94,15 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_close(cx)
+        Pin::new(&mut self.stream).poll_close(cx)
     }
 }
 

@@ -18,7 +18,7 @@ use lapin::{Channel, Connection, Consumer, PublisherConfirm};
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
-use crate::amqp::{BrokerError, close};
+use crate::amqp::{BrokerError, Reads, close};
 use crate::cluster::Node;
 use crate::cluster::record::Record;
 use crate::cluster::stream_reader::{StreamReader, Unreadable};
@@ -101,7 +101,7 @@ pub(super) async fn follow(node: Arc<Node>, hub: Hub, shutdown: Shutdown) {
 /// Runs one connection to its end; `None` if this node ended it.
 async fn connect(node: &Node, reader: &mut StreamReader, shutdown: &Shutdown) -> Option<Lost> {
     let connected = tokio::select! {
-        connected = node.broker.connect("noren cluster") => connected,
+        connected = node.broker.connect("noren cluster", Reads::AtOnce) => connected,
         () = shutdown.requested() => return None,
     };
     let connection = match connected {

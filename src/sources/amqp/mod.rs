@@ -28,7 +28,7 @@ use tracing::{info, warn};
 use super::content::Unfit;
 use super::retry::{Retry, ended_long_ago};
 use super::sink::Sink;
-use crate::amqp::{Broker, BrokerError, close};
+use crate::amqp::{Broker, BrokerError, Reads, close};
 use crate::config::AmqpSource;
 use crate::hub::{Pending, PublishError, Published, PublisherId};
 use crate::sources::stop::Stop;
@@ -101,7 +101,7 @@ impl Reader<'_> {
     /// Runs one connection to its end; `None` if this side ended it.
     async fn serve(&mut self, broker: &Broker, stop: &Stop) -> Option<Lost> {
         let connected = tokio::select! {
-            connected = broker.connect("noren") => connected,
+            connected = broker.connect("noren", Reads::Coalesced) => connected,
             () = stop.requested() => return None,
         };
         let connection = match connected {
