@@ -81,6 +81,11 @@ impl PublishError {
         }
     }
 
+    /// True if no further channel can be opened now. Messages of other channels can be accepted meanwhile.
+    pub(crate) fn lacks_room(&self) -> bool {
+        matches!(self, Self::TooManyChannels(_) | Self::ChannelShare)
+    }
+
     /// The error for a publisher, without details that are only for the operator.
     pub(super) fn not_kept(error: &StoreError) -> Self {
         Self::NotKept(error.for_publishers().to_owned())

@@ -14,6 +14,9 @@ Commands, of which each opens a connection of its own unless it says otherwise:
     named EXCHANGE KEY FIRST COUNT  that many numbered messages with their numbers as their ids
     nested EXCHANGE KEY DEPTH       one message whose header has that many arrays inside each other
     length QUEUE                    how many messages wait in a queue
+    dead-letters NAME               declare a fanout exchange and a queue, both of this name
+    stale STREAM JSON               delete a stream, make it again with these arguments, and write a record of the old one
+                                    into it, as a node does that has not noticed
     samples EXCHANGE DIRECTORY      Nova's samples of its versioned notifications, put together; answers their number
     notify EXCHANGE EVENT JSON      oslo.messaging's own notifier, driver messagingv2; project and payload are in JSON
 """
@@ -155,6 +158,35 @@ def length(argument):
         return opened.channel().queue_declare(argument, passive=True).message_count
 
 
+def dead_letters(argument):
+    with connection() as opened:
+        channel = opened.channel()
+        channel.exchange_declare(argument, "fanout", durable=True, auto_delete=False)
+        channel.queue_declare(argument, durable=True, auto_delete=False)
+        channel.queue_bind(argument, argument)
+
+
+def stale(argument):
+    import amqp
+
+    name, arguments = argument.split(" ", 1)
+    with connection() as opened:
+        channel = opened.channel()
+        channel.basic_qos(0, 100, False)
+        records = []
+        channel.basic_consume(name, callback=records.append, arguments={"x-stream-offset": "first"})
+        # The greetings of nodes name no epoch.
+        while not any("epoch" in record.headers for record in records):
+            opened.drain_events(timeout=10)
+        record = next(record for record in records if "epoch" in record.headers)
+        channel.queue_delete(name)
+        channel.queue_declare(name, durable=True, auto_delete=False, arguments=json.loads(arguments))
+        channel.confirm_select()
+        headers = {key: value for key, value in record.headers.items() if key != "x-stream-offset"}
+        copy = amqp.Message(record.body, delivery_mode=2, application_headers=headers)
+        channel.basic_publish(copy, exchange="", routing_key=name)
+
+
 def notify(argument):
     import logging
 
@@ -191,6 +223,8 @@ if __name__ == "__main__":
             "flood": flood,
             "named": named,
             "length": length,
+            "dead-letters": dead_letters,
+            "stale": stale,
             "nested": nested,
             "samples": samples,
             "notify": notify,

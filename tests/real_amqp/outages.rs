@@ -1,7 +1,7 @@
 //! Brokers and exchanges that are not there, go away and come back.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::{House, KEPT, kept_on_disk};
 use crate::support::{Door, path, run, until};
@@ -185,4 +185,75 @@ fn a_wrong_password_and_a_missing_file_are_told_without_the_secret() {
         door.log().contains("ACCESS_REFUSED").then_some(())
     });
     assert!(!door.log().contains("swordfish"));
+}
+
+#[test]
+fn a_message_whose_channel_finds_no_room_waits_and_the_others_go_on() {
+    let mut house = House::open(
+        "e topic yes",
+        "[hub]\nchannels = 1\n[[channel]]\nname = \"p.1\"\n[[channel]]\nname = \"p.*\"\n\
+         SOURCE\nexchange = \"e\"\nqueue = \"noren-p\"\nprefetch = 100\nchannel = \"p.{/n}\"\n",
+    );
+    house.connected();
+    // It stays open for as long as somebody listens.
+    let listening = house
+        .command(&["subscribe", "p.2"])
+        .stdout(Stdio::null())
+        .spawn();
+    let mut subscriber = listening.expect("the binary that cargo built for this test");
+    let status = |house: &House| -> serde_json::Value {
+        let status = run(&mut house.command(&["status", "--json"])).well().stdout;
+        serde_json::from_str(&status).expect("JSON")
+    };
+    until("it to listen", || {
+        (status(&house)["subscription_count"] == 1).then_some(())
+    });
+    for (number, text) in [(3, "first"), (1, "another"), (3, "second"), (1, "last")] {
+        let body = format!(r#"{{"n": {number}, "text": "{text}"}}"#);
+        house.publisher.ask(&format!("send e k {body}"));
+    }
+    let texts = |house: &House, channel: &str| {
+        let messages = house.first(channel, 2);
+        let texts = messages.iter().map(|one| one["data"]["text"].clone());
+        texts.collect::<Vec<_>>()
+    };
+    assert_eq!(texts(&house, "p.1"), ["another", "last"]);
+    let source = until("the others to wait", || {
+        let source = status(&house)["sources"][0].clone();
+        (source["waiting"] == 2).then_some(source)
+    });
+    let reason = source["last_error"].as_str().expect("a reason");
+    assert!(reason.contains("hub.channels"), "{reason}");
+    assert_eq!(
+        (&source["refused"], &source["messages"]),
+        (&0.into(), &2.into())
+    );
+    assert_eq!(house.rabbit.unacknowledged("noren-p"), 2);
+    subscriber.kill().expect("it runs");
+    subscriber.wait().expect("a child");
+    until("those that waited", || {
+        (status(&house)["sources"][0]["messages"] == 4).then_some(())
+    });
+    assert_eq!(texts(&house, "p.3"), ["first", "second"]);
+    until("all to be acknowledged", || {
+        (house.rabbit.unacknowledged("noren-p") == 0).then_some(())
+    });
+}
+
+#[test]
+fn a_message_that_does_not_fit_goes_to_the_dead_letter_exchange_of_the_queue() {
+    let mut house = House::open(
+        "e topic yes",
+        "[[channel]]\nname = \"a\"\nSOURCE\nexchange = \"e\"\nqueue = \"noren-a\"\n",
+    );
+    house.connected();
+    house.publisher.ask("dead-letters dead");
+    house.rabbit.dead_letter("noren-a", "dead");
+    until("the policy to count", || {
+        house.publisher.ask("send e k this is not JSON");
+        (house.publisher.count("length dead") > 0).then_some(())
+    });
+    house.publisher.ask(r#"send e k {"n": 7}"#);
+    assert_eq!(house.numbers(1), [7]);
+    assert!(house.log().contains("its body is not JSON"));
 }

@@ -166,14 +166,31 @@ impl Rabbit {
         self.control(&["delete_queue", name]);
     }
 
+    /// Sends what a queue rejects to an exchange, by a policy as an administrator sets it.
     #[track_caller]
-    fn control(&self, words: &[&str]) {
+    pub(crate) fn dead_letter(&self, queue: &str, exchange: &str) {
+        let definition = format!(r#"{{"dead-letter-exchange": "{exchange}"}}"#);
+        let pattern = format!("^{queue}$");
+        self.control(&["set_policy", "dead-letters", &pattern, &definition]);
+    }
+
+    /// The number of messages of a queue that a consumer has and has not acknowledged.
+    #[track_caller]
+    pub(crate) fn unacknowledged(&self, queue: &str) -> u64 {
+        let list = self.control(&["list_queues", "name", "messages_unacknowledged"]);
+        let mut lines = list.lines();
+        let count = lines.find_map(|line| line.strip_prefix(queue)?.trim().parse().ok());
+        count.expect("the queue is there")
+    }
+
+    /// Runs a command of the administrator; its output.
+    #[track_caller]
+    fn control(&self, words: &[&str]) -> String {
         let mut control = self.command("rabbitmqctl");
         let told = control.arg("--quiet").args(words).output();
-        assert!(
-            told.as_ref().is_ok_and(|told| told.status.success()),
-            "{told:?}"
-        );
+        let told = told.expect("rabbitmqctl, which comes with rabbitmq-server");
+        assert!(told.status.success(), "{told:?}");
+        String::from_utf8_lossy(&told.stdout).into_owned()
     }
 
     /// Bytes of memory that the broker's process holds.

@@ -15,7 +15,7 @@ use crate::config::{ChannelName, Publisher};
 use crate::http::{
     Body, Context, Head, Lease, Refusal, drop_method_overrides, drop_own_headers, full,
 };
-use crate::hub::{Draft, Hub, Kind, Parameters, PublishError, PublisherId};
+use crate::hub::{Draft, Hub, Kind, Parameters, PublisherId};
 use crate::net::AddressPermit;
 use crate::proxy::Forward;
 use crate::push::publish_refusal;
@@ -158,7 +158,7 @@ impl PageMessages {
         if let Err(error) = published {
             warn!(%channel, %error, "a response of the app could not be published");
             // The visitor may try again: nobody has seen it.
-            if matches!(error, PublishError::NotKept(_) | PublishError::Moving) {
+            if error.may_pass() {
                 return Err(publish_refusal(&error, self.hub.retry()));
             }
         }

@@ -2,16 +2,19 @@
 //!
 //! The exchange is only checked and never declared: its owner decides its settings. The queue is bounded, and the
 //! broker drops the oldest messages beyond the bounds, so an absent Noren costs it no more than that. A message is
-//! acknowledged once it is published, and where the history is on disk, once it is written. Lost connections are
-//! retried for ever. Independent of subscribers.
+//! acknowledged once it is published, and where the history is on disk, once it is written; one that can never be
+//! published is rejected, and one that finds no room waits. Lost connections are retried for ever. Independent of
+//! subscribers.
 
+mod acknowledgements;
+mod backlog;
 mod content;
 mod dedup;
 mod exchange;
 mod inflate;
 mod oslo;
+mod postponed;
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
@@ -19,23 +22,25 @@ use std::time::Duration;
 
 use futures_core::Stream as _;
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
+use lapin::options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, Consumer};
 use tokio::time::{Instant, interval};
-use tracing::{info, warn};
+use tracing::info;
 
-use super::content::Unfit;
 use super::retry::{Retry, ended_long_ago};
 use super::sink::Sink;
 use crate::amqp::{Broker, BrokerError, Reads, close};
 use crate::config::AmqpSource;
-use crate::hub::{Pending, PublishError, Published, PublisherId};
+use crate::hub::{PublishError, Published, PublisherId};
 use crate::sources::stop::Stop;
 
+use acknowledgements::Unsettled;
+use backlog::Backlog;
 use content::Arrival;
 use dedup::Dedup;
 use exchange::Exchange;
+use postponed::{Late, Postponed};
 
 /// Interval of asking the broker for the queue length, and of checking the exchange.
 const LOOK: Duration = Duration::from_secs(2);
@@ -62,6 +67,7 @@ pub(super) async fn follow(sink: &Sink, broker: &Broker, source: &AmqpSource, st
         source,
         seen: Dedup::default(),
         backlog: None,
+        postponed: Postponed::default(),
     };
     loop {
         let began = Instant::now();
@@ -81,13 +87,8 @@ struct Reader<'a> {
     source: &'a AmqpSource,
     seen: Dedup,
     backlog: Option<Backlog>,
-}
-
-/// Messages that were queued before the connection was opened. The broker reports their number but not their size.
-struct Backlog {
-    left: u32,
-    bytes: u64,
-    largest: u64,
+    /// Messages of this connection that wait for room.
+    postponed: Postponed,
 }
 
 /// An open consumer and its queue.
@@ -147,9 +148,13 @@ impl Reader<'_> {
                         count += 1;
                         delivery = if count < batch { ready(&mut open.consumer)? } else { None };
                     }
-                    settle(&open.channel, unsettled.settled_now(&mut self.seen)?).await?;
+                    unsettled.settled_now(&mut self.seen)?.send(&open.channel).await?;
                 }
-                tag = unsettled.settled(&mut self.seen) => settle(&open.channel, Some(tag?)).await?,
+                settled = unsettled.settled(&mut self.seen) => settled?.send(&open.channel).await?,
+                () = self.postponed.next_attempt() => {
+                    self.publish_postponed(&mut unsettled)?;
+                    unsettled.settled_now(&mut self.seen)?.send(&open.channel).await?;
+                }
                 _ = looks.tick() => {
                     self.look(&open).await?;
                     exchange.look(connection, &open.queue).await?;
@@ -157,9 +162,10 @@ impl Reader<'_> {
                 () = end.as_mut() => break,
             }
         }
+        // Those that are postponed go back into the queue.
         while !unsettled.is_empty() {
-            let tag = unsettled.settled(&mut self.seen).await?;
-            settle(&open.channel, Some(tag)).await?;
+            let settled = unsettled.settled(&mut self.seen).await?;
+            settled.send(&open.channel).await?;
         }
         Ok(())
     }
@@ -178,7 +184,8 @@ impl Reader<'_> {
         let queue = channel
             .queue_declare(named.unwrap_or_default().into(), options, self.arguments())
             .await?;
-        self.backlog = self.look_back(queue.message_count());
+        self.backlog = Backlog::new(self.sink, self.source, queue.message_count());
+        self.postponed = Postponed::default();
         let queue = queue.name().clone();
         exchange.bind(&channel, &queue).await?;
         channel
@@ -218,60 +225,6 @@ impl Reader<'_> {
         arguments
     }
 
-    /// Detects lost messages: a queue that is at its limit has dropped older ones. The broker does not report how
-    /// many.
-    fn look_back(&self, waiting: u32) -> Option<Backlog> {
-        self.sink.set_waiting(Some(u64::from(waiting)));
-        if waiting >= self.source.queue_length {
-            self.tell_of_loss("queue-length");
-            return None;
-        }
-        if waiting > 0 {
-            info!(
-                channel = %self.sink.channel(),
-                address = self.sink.address(),
-                waiting,
-                "catching up with a source",
-            );
-        }
-        (waiting > 0).then_some(Backlog {
-            left: waiting,
-            bytes: 0,
-            largest: 0,
-        })
-    }
-
-    /// Counts the messages of the backlog. If it left no room for one more message, older ones were dropped.
-    fn count_back(&mut self, size: usize) {
-        let Some(backlog) = &mut self.backlog else {
-            return;
-        };
-        let size = size as u64;
-        backlog.left = backlog.left.saturating_sub(1);
-        backlog.bytes += size;
-        backlog.largest = backlog.largest.max(size);
-        if backlog.left > 0 {
-            return;
-        }
-        let full = backlog.bytes + backlog.largest > self.source.queue_size;
-        self.backlog = None;
-        if full {
-            self.tell_of_loss("queue-size");
-        }
-    }
-
-    fn tell_of_loss(&self, key: &str) {
-        let reason =
-            format!("the queue was full ({key}): older messages were skipped while Noren was away");
-        self.sink.set_trouble(&reason);
-        warn!(
-            channel = %self.sink.channel(),
-            address = self.sink.address(),
-            reason,
-            "messages of a source were skipped",
-        );
-    }
-
     /// Updates the number of queued messages in the source's status.
     async fn look(&self, open: &Open) -> Result<(), Lost> {
         let passive = QueueDeclareOptions {
@@ -282,15 +235,19 @@ impl Reader<'_> {
             .channel
             .queue_declare(open.queue.clone(), passive, FieldTable::default())
             .await?;
-        self.sink
-            .set_waiting(Some(u64::from(queue.message_count())));
+        let here = u64::try_from(self.postponed.count()).unwrap_or(u64::MAX);
+        let waiting = u64::from(queue.message_count()) + here;
+        self.sink.set_waiting(Some(waiting));
         Ok(())
     }
 
-    /// Publishes a message. One that cannot be published is counted and acknowledged, or it would be delivered for
-    /// ever.
+    /// Publishes a message. One that can never be published is counted and rejected, or it would be delivered for ever.
     fn take(&mut self, delivery: &Delivery) -> Result<Taken, PublishError> {
-        self.count_back(delivery.data.len());
+        if let Some(backlog) = &mut self.backlog
+            && backlog.count(self.sink, self.source, delivery.data.len())
+        {
+            self.backlog = None;
+        }
         let arrival = match Arrival::read(self.source, delivery) {
             Ok(arrival) => arrival,
             Err(unfit) => return Ok(self.refuse(&unfit)),
@@ -301,7 +258,7 @@ impl Reader<'_> {
         let id = id.filter(|_| arrival.may_repeat || delivery.redelivered);
         if id.is_some_and(|id| self.seen.contains(id)) {
             self.sink.repeated();
-            return Ok(Taken::default());
+            return Ok(Taken::Repeated);
         }
         let home = self.sink.channel();
         let (channel, mut draft) = match arrival.content.fill(home, &self.source.mapping) {
@@ -312,22 +269,64 @@ impl Reader<'_> {
         // comes again.
         let known = |own: &String| PublisherId::of_source(self.sink.address(), own, id.is_some());
         draft.id = arrival.id.as_ref().map(known);
-        match self.sink.offer(&channel, draft) {
-            Ok(published) => Ok(Taken {
-                published: Some(published),
-                id: arrival.id,
-            }),
-            Err(error @ (PublishError::NotKept(_) | PublishError::Moving)) => Err(error),
-            Err(error) => {
-                self.sink.refuse(None, &error);
-                Ok(Taken::default())
+        let late = Late {
+            tag: delivery.delivery_tag,
+            draft,
+            id: arrival.id,
+        };
+        if self.postponed.contains(&channel) {
+            self.postponed.add(channel, late);
+            return Ok(Taken::Postponed);
+        }
+        match self.sink.offer(&channel, late.draft.clone()) {
+            Ok(published) => Ok(Taken::Published(published, late.id)),
+            Err(error) if error.lacks_room() => {
+                let reason = format!("messages wait in the queue: {error}");
+                self.sink
+                    .warn(None, &reason, "messages of a source wait for room");
+                self.postponed.add(channel, late);
+                Ok(Taken::Postponed)
             }
+            Err(error) if error.may_pass() => Err(error),
+            Err(error) => Ok(self.refuse(&error)),
         }
     }
 
-    fn refuse(&self, unfit: &Unfit) -> Taken {
-        self.sink.refuse(None, unfit);
-        Taken::default()
+    /// Tries to publish the postponed messages.
+    fn publish_postponed(&mut self, unsettled: &mut Unsettled) -> Result<(), PublishError> {
+        let Self {
+            sink,
+            seen,
+            postponed,
+            ..
+        } = self;
+        let mut refusal = None;
+        postponed.attempt(|channel, late| {
+            let taken = match sink.offer(channel, late.draft.clone()) {
+                Ok(published) => Taken::Published(published, late.id.take()),
+                Err(error) if error.lacks_room() => {
+                    refusal = Some(error);
+                    return Ok(false);
+                }
+                Err(error) if error.may_pass() => return Err(error),
+                Err(error) => {
+                    sink.refuse(None, &error);
+                    Taken::Unfit
+                }
+            };
+            unsettled.push(late.tag, taken, seen);
+            Ok(true)
+        })?;
+        if let Some(error) = refusal {
+            let count = postponed.count();
+            sink.set_trouble(&format!("{count} messages wait: {error}"));
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, reason: &dyn ToString) -> Taken {
+        self.sink.refuse(None, reason);
+        Taken::Unfit
     }
 }
 
@@ -349,82 +348,14 @@ fn ready(consumer: &mut Consumer) -> Result<Option<Delivery>, Lost> {
     }
 }
 
-/// Acknowledges all messages up to this one.
-async fn settle(channel: &Channel, tag: Option<u64>) -> Result<(), Lost> {
-    if let Some(tag) = tag {
-        let all = BasicAckOptions { multiple: true };
-        channel.basic_ack(tag, all).await?;
-    }
-    Ok(())
-}
-
-/// A message that was taken from the queue, with its result and its id. Both are `None` if it was left out.
-#[derive(Default)]
-struct Taken {
-    published: Option<Published>,
-    id: Option<String>,
-}
-
-/// An unacknowledged message.
-struct Waiting {
-    tag: u64,
-    kept: Option<Pending>,
-    id: Option<String>,
-}
-
-/// Unacknowledged messages in order, bounded by the prefetch.
-#[derive(Default)]
-struct Unsettled(VecDeque<Waiting>);
-
-impl Unsettled {
-    /// Adds a message. Its id counts as seen once the message is as durable as its channel promises: a message that the
-    /// disk refuses is delivered again, and must not count as a repetition.
-    fn push(&mut self, tag: u64, taken: Taken, seen: &mut Dedup) {
-        let kept = taken.published.and_then(Published::pending);
-        let mut id = taken.id;
-        if kept.is_none()
-            && let Some(id) = id.take()
-        {
-            seen.insert(&id);
-        }
-        self.0.push_back(Waiting { tag, kept, id });
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Waits until a message and all before it are as durable as their channels promise; returns its delivery tag.
-    async fn settled(&mut self, seen: &mut Dedup) -> Result<u64, PublishError> {
-        poll_fn(|cx| match self.poll_settled(seen, cx) {
-            Ok(Some(tag)) => Poll::Ready(Ok(tag)),
-            Ok(None) => Poll::Pending,
-            Err(error) => Poll::Ready(Err(error)),
-        })
-        .await
-    }
-
-    fn settled_now(&mut self, seen: &mut Dedup) -> Result<Option<u64>, PublishError> {
-        self.poll_settled(seen, &mut Context::from_waker(Waker::noop()))
-    }
-
-    fn poll_settled(
-        &mut self,
-        seen: &mut Dedup,
-        cx: &mut Context<'_>,
-    ) -> Result<Option<u64>, PublishError> {
-        let mut last = None;
-        while let Some(Waiting { tag, kept, id }) = self.0.front_mut() {
-            match kept.as_mut().map(|kept| kept.as_mut().poll(cx)) {
-                Some(Poll::Pending) => break,
-                Some(Poll::Ready(Err(error))) => return Err(error),
-                None | Some(Poll::Ready(Ok(_))) => last = Some(*tag),
-            }
-            if let Some(id) = id {
-                seen.insert(id);
-            }
-            self.0.pop_front();
-        }
-        Ok(last)
-    }
+/// The result of a message that was taken from the queue.
+enum Taken {
+    /// The message was published, under this id if it has one.
+    Published(Published, Option<String>),
+    /// It has been published before.
+    Repeated,
+    /// It can never be published as it is.
+    Unfit,
+    /// Its channel finds no room now.
+    Postponed,
 }

@@ -199,9 +199,7 @@ impl<'a> Reader<'a> {
         self.sink
             .offer(&channel, draft)
             .map_err(|error| match error {
-                PublishError::TooManyChannels(_) | PublishError::ChannelShare => {
-                    Fault::NoRoom(error)
-                }
+                error if error.lacks_room() => Fault::NoRoom(error),
                 error if error.may_pass() => Fault::Lost(error),
                 error => Fault::Unfit(error.to_string()),
             })
