@@ -137,6 +137,7 @@ const INSIDE: &[(&str, &[&[&str]])] = &[
         "hub",
         &[
             &[
+                "closed_floors",
                 "compression",
                 "connect_rate",
                 "drain",
@@ -154,8 +155,8 @@ const INSIDE: &[(&str, &[&[&str]])] = &[
             &["message", "store"],
             &["error", "history", "publish", "wire"],
             &["address", "channel", "settings"],
+            &["channels"],
             &[
-                "channels",
                 "housekeeping",
                 "persistence",
                 "sequencer",

@@ -2,7 +2,6 @@
 //! use.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::config::{self, ChannelName};
@@ -10,6 +9,7 @@ use crate::hub::channel::Channel;
 use crate::hub::settings::Settings;
 use crate::hub::{Hub, PublishError};
 use crate::shares::{Client, Denied, Share};
+use crate::sync::lock;
 
 type Table = HashMap<ChannelName, Arc<Channel>>;
 
@@ -101,20 +101,19 @@ impl Hub {
         share: Share,
     ) -> Arc<Channel> {
         let fresh = || {
-            Arc::new(Channel::new(
+            let channel = Channel::new(
                 name.clone(),
                 rules.clone(),
                 settings.hub.budget,
                 self.0.metrics.of(&rules.name.to_string()),
                 share,
-            ))
+            );
+            let floor = lock(&self.0.closed).take(name);
+            channel.history().forget_before(floor);
+            Arc::new(channel)
         };
         let mut channels = self.change_channels();
-        let channel = Arc::clone(channels.entry(name.clone()).or_insert_with(fresh));
-        drop(channels);
-        let base = self.0.base.load(Ordering::Acquire);
-        channel.history().forget_before(base);
-        channel
+        Arc::clone(channels.entry(name.clone()).or_insert_with(fresh))
     }
 
     /// Returns the channel of this name if it is open.

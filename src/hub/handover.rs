@@ -31,6 +31,10 @@ pub(crate) struct HubSnapshot {
     pub(super) epoch: String,
     /// Highest offset that was assigned.
     pub(super) last: u64,
+    /// Highest offset of the messages that are lost to channels opened later; missing in the snapshot of an older
+    /// Noren.
+    #[serde(default)]
+    base: u64,
     channels: Vec<PackedChannel>,
 }
 
@@ -96,6 +100,7 @@ impl Hub {
         HubSnapshot {
             epoch: self.0.epoch.load().to_string(),
             last,
+            base: lock(&self.0.closed).highest(),
             channels: packed.collect(),
         }
     }
@@ -148,6 +153,7 @@ impl Hub {
                 }
             }
         }
+        lock(&self.0.closed).raise(luggage.base);
     }
 }
 

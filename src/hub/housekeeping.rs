@@ -10,6 +10,7 @@ use crate::hub::Hub;
 use crate::hub::channel::{Change, Channel, Presence};
 use crate::hub::event_name::PRESENCE;
 use crate::hub::message::{Data, Draft};
+use crate::sync::lock;
 
 /// A presence hook that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +76,8 @@ impl Hub {
         let _ = self.publish_own(name, draft);
     }
 
-    /// Closes channels that a pattern created and that have neither subscribers nor messages.
+    /// Closes channels that a pattern created and that have neither subscribers nor messages. Their floors stay, so
+    /// that a cursor from before the last message has a gap.
     fn close_unused(&self) {
         let settings = self.0.settings.load();
         let unused = |name: &ChannelName, channel: &Channel| {
@@ -84,6 +86,12 @@ impl Hub {
         };
         let mut channels = self.change_channels();
         // Whoever is about to join holds a second reference.
-        channels.retain(|name, channel| Arc::strong_count(channel) > 1 || !unused(name, channel));
+        channels.retain(|name, channel| {
+            let stays = Arc::strong_count(channel) > 1 || !unused(name, channel);
+            if !stays {
+                lock(&self.0.closed).insert(name.clone(), channel.history().floor());
+            }
+            stays
+        });
     }
 }

@@ -16,6 +16,7 @@
 mod address;
 mod channel;
 mod channels;
+mod closed_floors;
 mod compression;
 mod connect_rate;
 mod drain;
@@ -57,7 +58,7 @@ use crate::faults::Faults;
 use crate::http::Lease;
 use crate::shares::{Client, Denied, Parts, Shares};
 use crate::sync::lock;
-use crate::telemetry::Channels;
+use crate::telemetry::{Channels, LogLimiter};
 use crate::text::secret::same_bytes;
 
 pub(crate) use address::{Address, Parameters, etag, names as channel_names};
@@ -79,6 +80,7 @@ pub(crate) use wire::{Format, frame};
 
 use channel::Channel;
 use channels::Missing;
+use closed_floors::ClosedFloors;
 use connect_rate::{Rates, TooFast};
 use persistence::DiskOrder;
 use sequence::Sequence;
@@ -120,15 +122,17 @@ struct Shared {
     channels: RwLock<HashMap<ChannelName, Arc<Channel>>>,
     /// The sequence; locked while a message gets its offset.
     places: Arc<Mutex<Sequence>>,
-    /// Highest offset already trimmed from the cluster stream when this node joined; subscribers behind it get a
-    /// gap.
-    base: AtomicU64,
+    /// The offsets that closed channels have lost. Their least is the highest offset that was already trimmed from the
+    /// cluster stream when this node joined.
+    closed: Mutex<ClosedFloors>,
     /// Highest offset whose message is in its history.
     head: AtomicU64,
     subscribers: Shares,
     /// Shares of the limit on channels created by patterns.
     made: Shares,
     rate: Mutex<Rates>,
+    /// Limiter of the log lines about messages of the cluster that find no room here.
+    passed_over: LogLimiter,
     metrics: Channels,
 }
 
@@ -168,7 +172,7 @@ impl Hub {
         let hub = Self(Arc::new(Shared {
             epoch: ArcSwap::from_pointee(epoch),
             sequencer,
-            base: AtomicU64::new(0),
+            closed: Mutex::default(),
             epochs: ArcSwap::from_pointee(recovered.epochs.clone()),
             store: ArcSwapOption::empty(),
             behind: AtomicBool::new(store.as_ref().is_some_and(Opened::is_behind)),
@@ -184,6 +188,7 @@ impl Hub {
                 config.hub.connect_rate,
                 config.limits.address_share,
             )),
+            passed_over: LogLimiter::new(),
             metrics,
         }));
         if let Some(opened) = store {

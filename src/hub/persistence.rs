@@ -71,9 +71,12 @@ impl Hub {
             }
         }
         for (name, forgotten) in recovered.forgotten {
-            let name = ChannelName::parse(&name).ok();
-            if let Some(channel) = name.and_then(|name| self.open_channel(&name)) {
-                channel.history().forget_before(forgotten);
+            let Ok(name) = ChannelName::parse(&name) else {
+                continue;
+            };
+            match self.open_channel(&name) {
+                Some(channel) => channel.history().forget_before(forgotten),
+                None => lock(&self.0.closed).insert(name, forgotten),
             }
         }
     }

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::clock::{age_of, came_before};
 use crate::config::ChannelName;
-use crate::hub::Hub;
 use crate::hub::channel::Presence;
+use crate::hub::channels::Missing;
+use crate::hub::closed_floors::ClosedFloors;
 use crate::hub::message::{Draft, Epoch, EventId, Message};
+use crate::hub::{Hub, PublishError};
 use crate::sync::lock;
 
 /// Upper bound on the assumed transit time of a message that is new to this node. A longer time means that the
@@ -43,9 +45,16 @@ impl Hub {
         mut draft: Draft,
         time: u64,
     ) -> u64 {
-        let Ok(channel) = self.channel(name) else {
-            debug!(channel = %name, offset, "skipped a message of the cluster: its channel is not configured here");
-            return offset;
+        let channel = match self.channel(name) {
+            Ok(channel) => channel,
+            Err(Missing::Unknown) => {
+                debug!(channel = %name, offset, "skipped a message of the cluster: its channel is not configured here");
+                return offset;
+            }
+            Err(missing) => {
+                self.pass_over(offset, name, &missing.for_publisher(name));
+                return offset;
+            }
         };
         let own = draft.id.take();
         if let Some(first) = own.and_then(|id| channel.ids().find(&id)) {
@@ -67,6 +76,15 @@ impl Hub {
         offset
     }
 
+    /// Leaves a message out whose channel finds no room at this node, while others may have it. Once there is room, a
+    /// subscriber that was before it gets a gap.
+    fn pass_over(&self, offset: u64, name: &ChannelName, error: &PublishError) {
+        lock(&self.0.closed).insert(name.clone(), offset);
+        if let Some(suppressed) = self.0.passed_over.line() {
+            warn!(%error, suppressed, "a message of the cluster is missing at this node");
+        }
+    }
+
     /// Moves the head to this offset: no message up to it is still missing.
     pub(crate) fn advance(&self, offset: u64) {
         let mut places = lock(&self.0.places);
@@ -78,7 +96,7 @@ impl Hub {
     /// Marks messages up to this offset as lost although this node never had them; subscribers that wait for one
     /// of them get a gap.
     pub(crate) fn forget_through(&self, offset: u64) {
-        self.0.base.store(offset, Ordering::Release);
+        lock(&self.0.closed).raise(offset);
         for (_, channel) in self.channels_now() {
             channel.history().forget_before(offset);
         }
@@ -97,7 +115,7 @@ impl Hub {
         }
         let mut places = lock(&self.0.places);
         places.set(0);
-        self.0.base.store(0, Ordering::Release);
+        *lock(&self.0.closed) = ClosedFloors::default();
         self.0.head.store(0, Ordering::Release);
         drop(places);
         self.open_named();
@@ -114,5 +132,38 @@ impl Hub {
             is_shown.then(|| (name, channel.presence()))
         });
         shown.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::now_milliseconds;
+    use crate::config::Config;
+    use crate::hub::message::{Data, From};
+    use crate::hub::{Next, Reset};
+
+    #[test]
+    fn a_message_that_finds_no_room_is_a_gap_once_there_is_room() {
+        let text =
+            "[hub]\nchannels = 1\n[[channel]]\nname = 'p.*'\n[channel.history]\nmessages = 0\n";
+        let config = Config::parse(text, "noren.toml").expect("a configuration");
+        let hub = Hub::new(&config, None).expect("a hub");
+        let name = |text: &str| ChannelName::parse(text).expect("a name");
+        let first = hub.subscribe(&[name("p.1")], From::Now, None);
+        let draft = || Draft::new(Data::text("x"));
+        hub.apply(1, &name("p.1"), draft(), now_milliseconds());
+        let before = hub.newest();
+        hub.apply(2, &name("p.2"), draft(), now_milliseconds());
+        hub.advance(2);
+        drop(first);
+        assert!(hub.look_after().is_empty());
+        let from = From::After(before);
+        let late = hub.subscribe(&[name("p.2")], from, None);
+        let next = late.expect("there is room").try_next();
+        assert!(
+            matches!(next, Some(Next::Reset(Reset::Expired))),
+            "{next:?}"
+        );
     }
 }

@@ -220,6 +220,20 @@ fn a_pattern_makes_channels_up_to_the_limit_and_forgets_them() {
 }
 
 #[test]
+fn a_cursor_from_before_the_last_message_of_a_closed_channel_has_a_gap() {
+    let hub = hub("[[channel]]\nname = 'job.*'\n[channel.history]\nmessages = 0\n");
+    let cursor = say(&hub, "job.1", "1");
+    say(&hub, "job.1", "2");
+    assert!(hub.look_after().is_empty());
+    assert!(hub.channels_now().is_empty(), "nobody needs it");
+    let newest = hub.newest();
+    let mut late = listen(&hub, &["job.1"], From::After(cursor));
+    assert_eq!(drained(&mut late), ["reset expired"]);
+    let mut current = listen(&hub, &["job.1"], From::After(newest));
+    assert_eq!(drained(&mut current), [""; 0]);
+}
+
+#[test]
 fn a_message_that_cannot_be_sent_is_refused() {
     let hub = hub("[hub]\nmessage-size = '1KiB'\n[[channel]]\nname = 'a'\n");
     let large = hub.publish(&name("a"), Draft::new(Data::text("x".repeat(1025))));
