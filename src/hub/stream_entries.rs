@@ -9,7 +9,7 @@ use tracing::{debug, warn};
 
 use crate::clock::{age_of, came_before};
 use crate::config::ChannelName;
-use crate::hub::channel::Presence;
+use crate::hub::channel::{Channel, Presence};
 use crate::hub::channels::Missing;
 use crate::hub::closed_floors::ClosedFloors;
 use crate::hub::message::{Draft, Epoch, EventId, Message};
@@ -109,16 +109,29 @@ impl Hub {
     /// Starts over after the stream was replaced by another: no offset or history of the old stream is valid, and all
     /// subscribers are dismissed.
     pub(crate) fn start_anew(&self) {
-        let old = std::mem::take(&mut *self.change_channels());
+        let mut channels = self.change_channels();
+        let old = std::mem::take(&mut *channels);
+        // Before there are new channels: no subscriber of one begins at an offset of the old stream.
+        *lock(&self.0.closed) = ClosedFloors::default();
+        self.0.head.store(0, Ordering::Release);
+        drop(channels);
+        lock(&self.0.places).set(0);
+        // Who joins an old channel after this finds that it is not in the table any more.
         for subscriber in old.values().flat_map(|channel| channel.listeners()) {
             subscriber.dismiss();
         }
-        let mut places = lock(&self.0.places);
-        places.set(0);
-        *lock(&self.0.closed) = ClosedFloors::default();
-        self.0.head.store(0, Ordering::Release);
-        drop(places);
         self.open_named();
+    }
+
+    /// True if all of these channels are in the table: those of a stream that was replaced get no more messages.
+    pub(super) fn are_open<'a>(
+        &self,
+        mut channels: impl Iterator<Item = &'a Arc<Channel>>,
+    ) -> bool {
+        channels.all(|channel| {
+            let open = self.open_channel(&channel.name);
+            open.is_some_and(|open| Arc::ptr_eq(&open, channel))
+        })
     }
 
     /// Presence at this node of the channels that publish theirs or have a hook for it.
@@ -141,7 +154,8 @@ mod tests {
     use crate::clock::now_milliseconds;
     use crate::config::Config;
     use crate::hub::message::{Data, From};
-    use crate::hub::{Next, Reset};
+    use crate::hub::{End, Next, Reset, Subscription};
+    use crate::shares::Client;
 
     #[test]
     fn a_message_that_finds_no_room_is_a_gap_once_there_is_room() {
@@ -165,5 +179,24 @@ mod tests {
             matches!(next, Some(Next::Reset(Reset::Expired))),
             "{next:?}"
         );
+    }
+
+    #[test]
+    fn who_joins_while_the_stream_is_replaced_is_told_to_come_again() {
+        let config = Config::parse("[[channel]]\nname = 'a'\n", "noren.toml");
+        let hub = Hub::new(&config.expect("a configuration"), None).expect("a hub");
+        let names = [ChannelName::parse("a").expect("a name")];
+        let place = hub.0.subscribers.take(Client::default(), 1);
+        let place = place.expect("there is room");
+        let channels = hub.channels_for(Client::default(), &names);
+        let channels = channels.expect("they are there");
+        hub.start_anew();
+        let mut late = Subscription::new(&hub, channels, place, From::Now, None);
+        assert!(
+            matches!(late.try_next(), Some(Next::End(End::Stopping))),
+            "it would wait in a channel that gets no messages"
+        );
+        let mut next = hub.subscribe(&names, From::Now, None).expect("subscribed");
+        assert!(next.try_next().is_none());
     }
 }

@@ -182,7 +182,8 @@ impl Subscription {
         };
         subscription.begin(from);
         // After it has joined its channels: either this sees the dismissal, or the dismissal sees the subscriber.
-        if hub.0.dismissed.load(Ordering::SeqCst) {
+        let joined = subscription.joined.iter().map(|one| &one.channel);
+        if hub.0.dismissed.load(Ordering::SeqCst) || !hub.are_open(joined) {
             subscription.subscriber.dismiss();
         }
         subscription
