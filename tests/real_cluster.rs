@@ -12,6 +12,7 @@ mod logout;
 mod mercure;
 mod permissions;
 mod proxy;
+mod replaced;
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};

@@ -202,10 +202,11 @@ async fn check_beginning(
     let mut consumer = consume(&channel, stream, 0).await?;
     loop {
         let delivery = next(&mut consumer).await?;
-        if reader.recognizes(&delivery)? {
+        if recognition.accepts(&delivery)? {
             break;
         }
         channel
+    let mut recognition = reader.recognition();
             .basic_ack(delivery.delivery_tag, BasicAckOptions::default())
             .await?;
     }

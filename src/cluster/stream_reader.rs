@@ -25,6 +25,48 @@ pub(super) enum Unreadable {
     Anew,
 }
 
+/// The check of the beginning of a stream, which ends with the first record that names the epoch.
+pub(super) struct Recognition<'a> {
+    reader: &'a StreamReader,
+    /// True if the first record of the stream was among those that were looked at.
+    is_complete: bool,
+}
+
+impl Recognition<'_> {
+    /// Returns whether a record shows that the stream is the one that was read before; false if the next record has to
+    /// tell. This node's own greeting is the last that is looked at.
+    ///
+    /// # Errors
+    /// An [`Unreadable`] if it is another stream, or none.
+    pub(super) fn accepts(&mut self, delivery: &Delivery) -> Result<bool, Unreadable> {
+        let Some((offset, record)) = Record::decode(delivery) else {
+            return Err(Unreadable::NoStream);
+        };
+        self.is_complete |= offset == 0;
+        if offset >= self.reader.expected {
+            return Ok(true);
+        }
+        let Some(record) = record else {
+            return Ok(false);
+        };
+        if self.reader.is_greeting(&record) {
+            // It was written behind all that was in the stream, and yet is before what this node has read.
+            return Err(Unreadable::Anew);
+        }
+        let named = match record.content {
+            Content::Hello { proposed } if self.is_complete => Some(proposed),
+            // A complete stream has a greeting first. What comes before it is from a node that had not noticed yet that
+            // the old stream was deleted, and names the epoch of that one.
+            _ if self.is_complete => return Ok(false),
+            _ => record.epoch,
+        };
+        match (named, &self.reader.epoch) {
+            (Some(named), Some(known)) if named != *known => Err(Unreadable::Anew),
+            (named, known) => Ok(named.is_some() && known.is_some()),
+        }
+    }
+}
+
 /// The place in the stream that this node has reached, kept across reconnects.
 pub(super) struct StreamReader {
     node: Arc<Node>,
@@ -34,6 +76,8 @@ pub(super) struct StreamReader {
     epoch: Option<Epoch>,
     /// The first epoch proposal that was read; used for a stream that has lost its beginning and names no epoch.
     proposed: Option<Epoch>,
+    /// True if the stream was read from its first record on. The first greeting in it then names the epoch.
+    is_complete: bool,
     /// The highest sequence number of each node run.
     numbers: HashMap<Box<str>, u64>,
     /// Name in the greeting sent over this connection, until it has been read back.
@@ -51,6 +95,7 @@ impl StreamReader {
             expected: 0,
             epoch: None,
             proposed: None,
+            is_complete: false,
             numbers: HashMap::new(),
             greeting: None,
             resumed: false,
@@ -84,32 +129,11 @@ impl StreamReader {
         }
     }
 
-    /// Returns whether a record from the beginning of the stream shows that it is the one that was read before; false
-    /// if the next record has to tell. This node's own greeting is the last that is looked at.
-    ///
-    /// # Errors
-    /// An [`Unreadable`] if it is another stream, or none.
-    pub(super) fn recognizes(&self, delivery: &Delivery) -> Result<bool, Unreadable> {
-        let Some((offset, record)) = Record::decode(delivery) else {
-            return Err(Unreadable::NoStream);
-        };
-        if offset >= self.expected {
-            return Ok(true);
-        }
-        let Some(record) = record else {
-            return Ok(false);
-        };
-        if self.is_greeting(&record) {
-            // It was written behind all that was in the stream, and yet is before what this node has read.
-            return Err(Unreadable::Anew);
-        }
-        let named = match record.content {
-            Content::Hello { proposed } if offset == 0 => Some(proposed),
-            _ => record.epoch,
-        };
-        match (named, &self.epoch) {
-            (Some(named), Some(known)) if named != *known => Err(Unreadable::Anew),
-            (named, known) => Ok(named.is_some() && known.is_some()),
+    /// Begins the check of a resumed node that this is the stream it has read before.
+    pub(super) fn recognition(&self) -> Recognition<'_> {
+        Recognition {
+            reader: self,
+            is_complete: false,
         }
     }
 
@@ -130,9 +154,10 @@ impl StreamReader {
             // later this node has missed them.
             self.hub.forget_through(offset);
         }
+        self.is_complete |= offset == 0;
         self.expected = offset + 1;
         if let Some(record) = record
-            && self.belongs(offset, &record)?
+            && self.belongs(&record)?
         {
             self.apply(offset, record);
         }
@@ -141,14 +166,17 @@ impl StreamReader {
         Ok(())
     }
 
-    /// Determines the epoch from the first record that names one, and returns whether this record belongs to it.
-    fn belongs(&mut self, offset: u64, record: &Record) -> Result<bool, Unreadable> {
+    /// Determines the epoch from the first greeting of a complete stream, otherwise from the first record that names
+    /// one, and returns whether this record belongs to it.
+    fn belongs(&mut self, record: &Record) -> Result<bool, Unreadable> {
         if let Some(epoch) = &record.epoch {
             return match &self.epoch {
                 // The stream was replaced while this node was not connected.
                 Some(known) if known != epoch && self.resumed => Err(Unreadable::Anew),
                 // Its writer has not noticed the replacement yet, and will write the record again.
                 Some(known) => Ok(known == epoch),
+                // The epoch of the old stream, which all its cursors have: they mean nothing here.
+                None if self.is_complete => Ok(false),
                 None => {
                     self.set_epoch(epoch.clone());
                     Ok(true)
@@ -160,7 +188,7 @@ impl StreamReader {
                 .proposed
                 .get_or_insert_with(|| proposed.clone())
                 .clone();
-            if offset == 0 || self.is_greeting(record) {
+            if self.is_complete || self.is_greeting(record) {
                 self.set_epoch(first);
             }
         }

@@ -174,11 +174,12 @@ def stale(argument):
         channel = opened.channel()
         channel.basic_qos(0, 100, False)
         records = []
-        channel.basic_consume(name, callback=records.append, arguments={"x-stream-offset": "first"})
+        channel.basic_consume(name, "stale", callback=records.append, arguments={"x-stream-offset": "first"})
         # The greetings of nodes name no epoch.
         while not any("epoch" in record.headers for record in records):
             opened.drain_events(timeout=10)
         record = next(record for record in records if "epoch" in record.headers)
+        channel.basic_cancel("stale")
         channel.queue_delete(name)
         channel.queue_declare(name, durable=True, auto_delete=False, arguments=json.loads(arguments))
         channel.confirm_select()
