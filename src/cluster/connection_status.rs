@@ -31,7 +31,13 @@ pub(super) struct ConnectionStatus(Mutex<Connection>);
 struct Connection {
     since: Option<Instant>,
     last_error: Option<String>,
+    /// True while the broker accepts no messages.
+    is_blocked: bool,
 }
+
+/// The reason for which a broker blocks those that publish.
+const BLOCKED: &str = "the broker takes no messages: its disk or its memory is at its limit (rabbitmqctl status shows \
+    the alarm)";
 
 impl ConnectionStatus {
     /// Reports that the connection works: the node has read back its own record.
@@ -46,11 +52,20 @@ impl ConnectionStatus {
         let mut connection = lock(&self.0);
         connection.since = None;
         connection.last_error = Some(reason);
+        connection.is_blocked = false;
+    }
+
+    /// Reports whether the broker accepts messages. The connection stays.
+    pub(super) fn set_blocked(&self, is_blocked: bool) {
+        lock(&self.0).is_blocked = is_blocked;
     }
 
     /// Time of the last `set_up` in Unix milliseconds, and the reason why the connection is down.
     pub(super) fn now(&self) -> (Option<u64>, Option<String>) {
         let connection = lock(&self.0);
+        if connection.is_blocked {
+            return (None, Some(BLOCKED.to_owned()));
+        }
         (
             connection.since.map(clock::since),
             connection.last_error.clone(),

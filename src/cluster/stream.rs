@@ -6,6 +6,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use futures_core::Stream as _;
 use lapin::message::Delivery;
@@ -15,7 +16,7 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, Consumer, PublisherConfirm};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, interval, sleep};
 use tracing::{error, info, warn};
 
 use crate::amqp::{BrokerError, Reads, close};
@@ -33,6 +34,9 @@ const PREFETCH: u16 = 1_000;
 const BATCH: usize = 250;
 /// Limit on messages that are written but not confirmed by the broker.
 const UNCONFIRMED: usize = 1_000;
+
+/// Interval of checking that the broker takes messages.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Reasons to give up the current connection.
 #[derive(Debug, thiserror::Error)]
@@ -142,8 +146,10 @@ async fn exchange(
     let mut consumer = consume(&incoming, stream, reader.expected()).await?;
     node.queue.rewrite();
     info!(stream, broker = %node.settings.broker, "connected to the cluster");
+    let mut looks = interval(LOOK);
     loop {
         tokio::select! {
+            _ = looks.tick() => node.connection.set_blocked(connection.status().blocked()),
             delivery = next(&mut consumer) => {
                 let last = take_ready(reader, &delivery?, &mut consumer)?;
                 incoming.basic_ack(last, BasicAckOptions { multiple: true }).await?;
@@ -200,13 +206,13 @@ async fn check_beginning(
         .basic_qos(PREFETCH, BasicQosOptions::default())
         .await?;
     let mut consumer = consume(&channel, stream, 0).await?;
+    let mut recognition = reader.recognition();
     loop {
         let delivery = next(&mut consumer).await?;
         if recognition.accepts(&delivery)? {
             break;
         }
         channel
-    let mut recognition = reader.recognition();
             .basic_ack(delivery.delivery_tag, BasicAckOptions::default())
             .await?;
     }

@@ -61,3 +61,34 @@ fn what_a_publisher_gave_up_appears_once_whether_it_is_tried_again_or_not() {
         assert_eq!(data, ["again", "left"]);
     }
 }
+
+#[test]
+fn a_broker_whose_disk_is_full_is_told_and_what_waits_for_it_appears_once() {
+    let _alone = alone();
+    let rabbit = Rabbit::start();
+    let one = Node::start(rabbit.port).caught_up();
+    let two = Node::start(rabbit.port).caught_up();
+    rabbit.limit_free_disk("100000GB");
+    let mut publisher = one.saying("own", "waits");
+    one.until_waiting(1);
+    until("the reason to be told", || {
+        let told = told(&one);
+        let is_up = told.contains("200 OK") && told.contains("noren_cluster_up");
+        (is_up && told.contains("the broker takes no messages")).then_some(())
+    });
+    assert!(publisher.try_wait().expect("a child").is_none());
+    rabbit.limit_free_disk("1MB");
+    assert!(
+        publisher.wait().expect("a child").success(),
+        "{}",
+        one.log()
+    );
+    until("the node to say that it works", || {
+        (!told(&one).contains("the broker takes no messages")).then_some(())
+    });
+    one.publish(7..8);
+    for node in [&one, &two] {
+        let data: Vec<_> = node.history(2).into_iter().map(|(_, data)| data).collect();
+        assert_eq!(data, ["waits", "7"]);
+    }
+}

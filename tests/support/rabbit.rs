@@ -166,6 +166,12 @@ impl Rabbit {
         self.control(&["delete_queue", name]);
     }
 
+    /// Sets the free space below which the broker takes no messages.
+    #[track_caller]
+    pub(crate) fn limit_free_disk(&self, size: &str) {
+        self.control(&["set_disk_free_limit", size]);
+    }
+
     /// Sends what a queue rejects to an exchange, by a policy as an administrator sets it.
     #[track_caller]
     pub(crate) fn dead_letter(&self, queue: &str, exchange: &str) {
