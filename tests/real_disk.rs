@@ -10,6 +10,8 @@
     reason = "a test that cannot go on should fail where it stands"
 )]
 
+mod webhooks;
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -33,6 +35,8 @@ impl House {
     /// Its files cannot be larger than this.
     fn open(most: &str) -> Self {
         let directory = scratch();
+        let secret = path(&directory, "secret");
+        fs::write(&secret, "a secret of some length\n").unwrap();
         let settings = format!(
             "[[listener]]\naddress = 'unix:{}'\nprotocol = 'http'\n[admin]\nsocket = '{}'\n\
              [limits]\nconnections-per-address = 0\nrequest-rate = 0\n\
@@ -40,7 +44,10 @@ impl House {
              [[channel]]\nname = 'log'\n[channel.history]\nstore = 'disk'\nsize = '64MiB'\n\
              [[channel]]\nname = 'live'\n\
              [[channel]]\nname = 'lines'\n[channel.history]\nstore = 'disk'\n[[channel.source]]\n\
-             source = 'listen'\naddress = 'unix:{}'\n",
+             source = 'listen'\naddress = 'unix:{}'\n\
+             [[channel]]\nname = 'hooks'\n[channel.history]\nstore = 'disk'\nsize = '64MiB'\n[[channel.source]]\n\
+             source = 'webhook'\npath = '/hooks/gitlab'\nsignature = 'gitlab'\nsecrets = ['{secret}']\n\
+             data = '{{/text}}'\n",
             path(&directory, "door.sock"),
             path(&directory, "admin.sock"),
             path(&directory, "store"),
