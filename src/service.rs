@@ -138,6 +138,7 @@ impl Service {
         );
         let apps = Arc::new(apps);
         let shared = Shared {
+            requests: limits.requests().clone(),
             route_limits: RouteLimits::new(config, &live.routes, Arc::clone(&apps)),
             apps,
             bodies,

@@ -186,16 +186,7 @@ async fn messages_of_pages_count_as_requests_to_their_app() {
     worker.send(OK).await;
     assert_eq!(client.answer().await.status, 200);
     let mut socket = door.websocket("/events/chat").await;
-    let mut says = async |number: u32| {
-        let message = format!("{{\"channel\":\"chat\",\"data\":\"hi\",\"ref\":{number}}}");
-        socket.send(masked(FIN | TEXT, message.as_bytes())).await;
-        loop {
-            let text = String::from_utf8(socket.frame().await.payload).unwrap();
-            if text.contains("\"ref\"") {
-                return text;
-            }
-        }
-    };
+    let mut says = async |number| say(&mut socket, number).await;
     let serve = async {
         let mut worker = app.accept().await;
         worker.head().await;
@@ -207,4 +198,48 @@ async fn messages_of_pages_count_as_requests_to_their_app() {
     assert!(told.contains("429"), "{told}");
     assert_eq!(client.ask(&request).await.status, 429);
     app.has_nobody().await;
+}
+
+/// Sends a message of a page over its WebSocket; what it is told of it.
+async fn say(socket: &mut Wire, number: u32) -> String {
+    let message = format!("{{\"channel\":\"chat\",\"data\":\"hi\",\"ref\":{number}}}");
+    socket.send(masked(FIN | TEXT, message.as_bytes())).await;
+    loop {
+        let text = String::from_utf8(socket.frame().await.payload).unwrap();
+        if text.contains("\"ref\"") {
+            return text;
+        }
+    }
+}
+
+#[tokio::test]
+async fn messages_of_a_socket_count_with_all_requests_of_their_address() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&format!(
+        "[limits]\nrequest-rate = 1\n{}[[channel]]\nname = 'chat'\npublish = ['app']\nreceive = '/say'\n",
+        app.app()
+    ))
+    .await;
+    let mut socket = door.websocket("/events/chat").await;
+    let serve = async {
+        loop {
+            let mut worker = app.accept().await;
+            worker.head().await;
+            worker.send(OK).await;
+        }
+    };
+    let talk = async {
+        let mut taken = 0;
+        while say(&mut socket, taken).await.contains("\"sent\"") {
+            taken += 1;
+        }
+        let told = say(&mut socket, taken).await;
+        assert!(told.contains("429"), "{told}");
+        taken
+    };
+    let taken = tokio::select! {
+        () = serve => 0,
+        taken = talk => taken,
+    };
+    assert!(taken >= 5, "ten at once: {taken}");
 }

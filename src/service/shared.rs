@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::access::limits::Limit;
 use crate::cluster::Cluster;
 use crate::hub::Hub;
 use crate::service::app_requests::AppRequests;
@@ -25,6 +26,8 @@ pub(super) struct Shared {
     pub(super) headers: Arc<ResponseHeaders>,
     pub(super) hub: Hub,
     pub(super) permits: TunnelPermits,
+    /// The limit on requests of any kind, for messages of pages that come over a WebSocket.
+    pub(super) requests: Limit,
     pub(super) route_limits: RouteLimits,
     pub(super) sessions: SessionAuth,
     pub(super) shutdown: Shutdown,

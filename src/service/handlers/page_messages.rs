@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use tokio::time::sleep;
 use tracing::warn;
 
+use crate::access::limits::Limit;
 use crate::config::{ChannelName, Publisher};
 use crate::http::{
     Body, Context, Head, Lease, Refusal, drop_method_overrides, drop_own_headers, full,
@@ -30,6 +31,7 @@ use crate::service::page_message::{EVENT, ID, KEY, PageMessage, set_message_type
 use crate::service::route_auth::Entrances;
 use crate::service::route_limits::RouteLimits;
 use crate::service::shared::Shared;
+use crate::service::token_limit::too_many;
 
 /// Header with the channel that an app's response is published on.
 const PUBLISH: &str = "noren-publish";
@@ -41,6 +43,7 @@ pub(super) struct PageMessages {
     apps: Arc<AppRequests>,
     entrances: Arc<Entrances>,
     headers: Arc<ResponseHeaders>,
+    requests: Limit,
     limits: RouteLimits,
 }
 
@@ -51,6 +54,7 @@ impl PageMessages {
             apps: Arc::clone(&shared.apps),
             entrances: Arc::clone(&shared.entrances),
             headers: Arc::clone(&shared.headers),
+            requests: shared.requests.clone(),
             limits: shared.route_limits.clone(),
         }
     }
@@ -214,6 +218,10 @@ impl PageMessages {
                 }
                 let (parts, mut message) = request_of(headers, draft);
                 message.id = id.map(String::from);
+                // A POST has been counted with all other requests; this is the same request to the app.
+                if let Err(wait) = own.requests.take(context.peer) {
+                    return outcome(Err(too_many("messages", wait)));
+                }
                 let answer = own
                     .send_to_app(&channel, parts, message, &head, &context)
                     .await;
