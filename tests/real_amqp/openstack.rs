@@ -215,3 +215,105 @@ fn every_sample_that_nova_publishes_of_its_notifications_is_taken() {
         "{general:?}"
     );
 }
+
+/// Notifications of other services, short, in the shape that each documents: event, payload, channel and key.
+const OTHERS: &[(&str, &str, &str, &str)] = &[
+    (
+        "orchestration.stack.create.end",
+        r#"{"tenant_id": "owner", "stack_identity": "arn:openstack:heat::owner:stacks/web/1", "stack_name": "web",
+            "state": "CREATE_COMPLETE", "state_reason": "Stack CREATE completed"}"#,
+        "owner",
+        "arn:openstack:heat::owner:stacks/web/1",
+    ),
+    (
+        "share.create.end",
+        r#"{"share_id": "sh", "project_id": "owner", "user_id": "u", "share_group_id": "", "size": 1,
+            "status": "available"}"#,
+        "owner",
+        "sh",
+    ),
+    (
+        "octavia.loadbalancer.create.end",
+        r#"{"id": "lb", "project_id": "owner", "name": "web", "vip_address": "192.0.2.7", "listeners": []}"#,
+        "owner",
+        "lb",
+    ),
+    (
+        "dns.zone.create",
+        r#"{"id": "z", "tenant_id": "owner", "name": "example.org.", "status": "PENDING", "serial": 1}"#,
+        "owner",
+        "z",
+    ),
+    (
+        "dns.recordset.create",
+        r#"{"id": "r", "zone_id": "z", "tenant_id": "owner", "name": "www.example.org.", "type": "A"}"#,
+        "owner",
+        "r",
+    ),
+    (
+        "dns.recordset.create",
+        r#"{"tenant_id": "owner", "zone_id": "z2", "zone_name": "example.org.", "recordset_name": "www"}"#,
+        "owner",
+        "z2",
+    ),
+    (
+        "baremetal.node.power_set.end",
+        r#"{"ironic_object.namespace": "ironic", "ironic_object.name": "NodeSetPowerStatePayload",
+            "ironic_object.version": "1.9", "ironic_object.data": {"uuid": "n", "owner": "owner", "lessee": null,
+            "power_state": "power off", "to_power": "power on"}}"#,
+        "owner",
+        "n",
+    ),
+    (
+        "baremetal.port.create.end",
+        r#"{"ironic_object.name": "PortCRUDPayload", "ironic_object.data": {"uuid": "p", "node_uuid": "n",
+            "address": "02:00:00:00:00:01"}}"#,
+        "admin",
+        "p",
+    ),
+    (
+        "segment.create.end",
+        r#"{"masakari_object.name": "SegmentApiPayload", "masakari_object.data": {"uuid": "sg", "id": 1, "name": "rack",
+            "recovery_method": "auto", "service_type": "compute", "fault": null}}"#,
+        "admin",
+        "sg",
+    ),
+    (
+        "notification.process.end",
+        r#"{"masakari_object.name": "NotificationApiPayload", "masakari_object.data": {"notification_uuid": "no",
+            "source_host_uuid": "h", "type": "VM", "status": "finished", "fault": null}}"#,
+        "admin",
+        "no",
+    ),
+    (
+        "magnum.cluster.create",
+        r#"{"typeURI": "http://schemas.dmtf.org/cloud/audit/1.0/event", "outcome": "success", "action": "create",
+            "initiator": {"id": "u", "project_id": "p"}, "target": {"id": "c", "typeURI": "service/magnum/cluster"}}"#,
+        "admin",
+        "c",
+    ),
+];
+
+#[test]
+fn what_other_services_publish_is_taken_with_its_project_and_its_key() {
+    let mut house = House::with_a_cloud();
+    for (event, payload, ..) in OTHERS {
+        let payload: Value = serde_json::from_str(payload).expect("JSON");
+        house.publisher.ask(&format!(
+            r#"notify openstack {event} {{"project": "admin", "payload": {payload}}}"#
+        ));
+    }
+    for project in ["owner", "admin"] {
+        let expected = OTHERS.iter().filter(|(_, _, of, _)| *of == project);
+        let expected: Vec<_> = expected
+            .map(|(event, _, _, key)| (*event, Some(*key)))
+            .collect();
+        let messages = house.first(&format!("openstack.{project}"), expected.len());
+        let found: Vec<_> = messages
+            .iter()
+            .map(|one| (one["event"].as_str().expect("a name"), one["key"].as_str()))
+            .collect();
+        assert_eq!(found, expected, "{project}");
+    }
+    house.refused_nothing();
+}

@@ -85,7 +85,10 @@ fn versioned(value: &Value) -> Option<&Value> {
 
 /// Finds the project of a versioned object, or of the request for a server in it.
 fn project_of_object(fields: &Value) -> Option<String> {
-    own_project(fields).or_else(|| own_project(versioned(fields.get("request_spec")?)?))
+    own_project(fields)
+        .or_else(|| own_project(versioned(fields.get("request_spec")?)?))
+        // Ironic's nodes: their owner, otherwise the project that has them on loan.
+        .or_else(|| word(fields.get("owner")).or_else(|| word(fields.get("lessee"))))
 }
 
 /// Finds the project of a request for a server, in its dictionary of properties.
@@ -117,6 +120,12 @@ fn resource(payload: &Value, event: &str) -> Option<String> {
 fn text(value: Option<&Value>) -> Option<String> {
     let text = value?.as_str()?;
     (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Returns a string that can be an id. Ironic takes any text for an owner.
+fn word(value: Option<&Value>) -> Option<String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    text(value).filter(|text| text.bytes().all(fits))
 }
 
 /// Removes all context, at every depth, also from text that contains JSON. Text that mentions a context and cannot be
@@ -218,6 +227,14 @@ mod tests {
                 "baremetal.node.power_set.end",
                 json!({"ironic_object.data": {"project_id": "owner"}}),
             ),
+            (
+                "baremetal.node.update.end",
+                json!({"ironic_object.data": {"uuid": "n", "owner": "owner", "lessee": "who has it"}}),
+            ),
+            (
+                "baremetal.node.update.end",
+                json!({"ironic_object.data": {"uuid": "n", "owner": "Racks of Ann", "lessee": "owner"}}),
+            ),
             ("snapshot.create.end", json!({"tenant_id": "owner"})),
             (
                 "network.create.end",
@@ -262,6 +279,14 @@ mod tests {
                 json!({"networks": [{"project_id": "a"}, {"project_id": "b"}]}),
             ),
             ("image.upload", json!("the storage is full")),
+            (
+                "baremetal.node.update.end",
+                json!({"ironic_object.data": {"uuid": "n", "owner": "Racks of Ann", "lessee": null}}),
+            ),
+            (
+                "host.create.end",
+                json!({"masakari_object.data": {"uuid": "h", "failover_segment": {"masakari_object.data": {}}}}),
+            ),
             (
                 "volume.create.end",
                 json!({"tenant_id": "", "project_id": null}),
