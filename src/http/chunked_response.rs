@@ -175,14 +175,14 @@ mod tests {
 
     use super::*;
 
-    fn data(text: &'static str) -> Result<Frame<Bytes>, BoxError> {
-        Ok(Frame::data(Bytes::from_static(text.as_bytes())))
+    fn data(text: &'static str) -> Frame<Bytes> {
+        Frame::data(Bytes::from_static(text.as_bytes()))
     }
 
     #[tokio::test]
     async fn a_body_is_written_in_chunks_and_what_came_meanwhile_is_kept() {
         let frames = [data("one"), data(""), data("sixteen letters.")];
-        let body = StreamBody::new(stream::iter(frames));
+        let body = StreamBody::new(stream::iter(frames.map(Ok)));
         let (mut client, mut transport) = duplex(1024);
         client.write_all(b" /").await.expect("room");
         let mut response = ChunkedResponse::new(body, b"GET");
@@ -199,7 +199,7 @@ mod tests {
         let mut polls = 0;
         let body = StreamBody::new(stream::poll_fn(|_| {
             polls += 1;
-            Poll::Ready(Some(data("event")))
+            Poll::Ready(Some(Ok(data("event"))))
         }));
         let (_client, mut transport) = duplex(8);
         let mut response = ChunkedResponse::new(body, b"");
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
 
         let (mut client, mut transport) = duplex(64);
-        let body = StreamBody::new(stream::iter([data("one"), Err("broken".into())]));
+        let body = StreamBody::new(stream::iter([Ok(data("one")), Err("broken".into())]));
         let mut response = ChunkedResponse::new(body, b"");
         let ended = poll_fn(|cx| response.poll(&mut transport, cx)).await;
         assert_eq!(ended.expect_err("it failed").to_string(), "broken");

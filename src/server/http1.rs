@@ -225,8 +225,8 @@ impl Stream {
             }
             self.is_written = true;
         }
-        let closed = Pin::new(&mut self.transport).poll_shutdown(cx);
-        closed.map_ok(|()| None)
+        let ended = Pin::new(&mut self.transport).poll_shutdown(cx);
+        ended.map_ok(|()| None)
     }
 }
 
