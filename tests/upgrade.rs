@@ -414,7 +414,7 @@ fn get(address: SocketAddr) -> std::io::Result<String> {
 /// An event stream that comes back with its last id, as a browser does.
 struct Subscriber(Arc<std::sync::Mutex<Heard>>);
 
-/// What a subscriber has received.
+/// The events of a subscriber, and their connections.
 #[derive(Debug, Default)]
 struct Heard {
     /// The data of all events.

@@ -5,19 +5,18 @@ mod http2;
 use std::fmt::Display;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::{Request, Response};
 use tokio::time::Instant;
 use tracing::debug;
 
 use crate::config::Limits;
-use crate::http::{Activity, Context, Drain, Incoming, Rate, Scheme, Stall, Transport};
+use crate::http::{Activity, Context, Drain, Rate, Scheme, Stall, Transport};
 use crate::net::{Proxies, Stream};
 use crate::server::State;
 use crate::server::http1::{Http1, Http1Service};
-use crate::service::{Role, ServiceBody};
+use crate::server::responder::Responder;
+use crate::service::Role;
 use crate::shutdown::Shutdown;
 use crate::telemetry::audit::{self, Kind, What, Who};
 use crate::tls::{Accepted, Alpn, HandshakeError, ServerName};
@@ -193,40 +192,6 @@ fn rate(limits: &Limits) -> Rate {
     Rate {
         bytes: limits.minimum_rate,
         grace: limits.minimum_rate_grace,
-    }
-}
-
-/// Responds to the requests of a connection.
-///
-/// Each request is served by the configuration in force when it arrives: a browser keeps its connection for hours, and
-/// would otherwise continue to use routes that a reload has removed.
-pub(super) struct Responder {
-    /// The current state.
-    current: Arc<ArcSwap<State>>,
-    context: Context,
-    role: Role,
-}
-
-impl Responder {
-    /// Responds to a request. Also returns `limits.body-idle`, in force for the response.
-    pub(super) async fn respond(
-        &self,
-        request: Request<Incoming>,
-    ) -> (Response<ServiceBody>, Duration) {
-        let state = self.current.load_full();
-        let limit = state.config.limits.body_idle;
-        let service = Arc::clone(&state.service);
-        drop(state);
-        let response = service.respond(request, &self.context, self.role).await;
-        if let Some(interim) = &self.context.interim {
-            interim.all_sent().await;
-        }
-        (response, limit)
-    }
-
-    /// The current `limits.body-idle`.
-    pub(super) fn body_idle(&self) -> Duration {
-        self.current.load().config.limits.body_idle
     }
 }
 

@@ -22,8 +22,8 @@ use crate::http::{
     AbortAfterFlush, BoxError, ChunkedResponse, DetachRule, Detachable, Detachment, Flushes,
     Incoming, Sent, Transport,
 };
-use crate::server::connection::Responder;
 use crate::server::dormant::Dormant;
+use crate::server::responder::Responder;
 use crate::service::ServiceBody;
 
 /// A connection, as a future that ends with it.

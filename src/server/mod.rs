@@ -12,6 +12,7 @@ mod http1;
 mod plan;
 mod reload;
 mod renewal;
+mod responder;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

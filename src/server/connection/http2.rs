@@ -8,10 +8,11 @@ use http::{Request, Response};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::debug;
 
-use super::{Responder, Served, log_end, rate};
+use super::{Served, log_end, rate};
 use crate::http::{AbortAfterFlush, Activity, Incoming, Paced, Sent, Unread};
 use crate::http2::{Body, Connection, Settings};
 use crate::server::dormant::Dormant;
+use crate::server::responder::Responder;
 use crate::service::ServiceBody;
 use crate::shutdown::Shutdown;
 
