@@ -315,18 +315,23 @@ pub fn proxy_header(bytes: &[u8]) {
     }
 }
 
-/// Checks that accepted base64 has one spelling: encoding the decoded bytes gives it back.
+/// Checks that accepted base64 has one spelling: encoding the decoded bytes gives it back, and that a message is
+/// accepted or refused alike wherever it is cut.
 ///
 /// # Panics
 ///
-/// If it does not.
+/// If it does not, or is not.
 pub fn base64(bytes: &[u8]) {
-    if let Ok(decoded) = decode_base64(bytes) {
-        assert!(frame_base64(&decoded).ends_with(bytes));
+    let decoded = decode_base64(bytes, bytes.len());
+    if let Ok(decoded) = &decoded {
+        assert!(frame_base64(decoded).ends_with(bytes));
+    }
+    for size in 1..8 {
+        assert_eq!(decode_base64(bytes, size), decoded);
     }
     let frame = frame_base64(bytes);
     let text = frame.len() - bytes.len().div_ceil(3) * 4;
-    let back = decode_base64(frame.get(text..).unwrap_or_default());
+    let back = decode_base64(frame.get(text..).unwrap_or_default(), bytes.len());
     assert_eq!(back.as_deref().ok(), Some(bytes));
 }
 

@@ -17,10 +17,6 @@ pub(super) enum Codec {
     Base64,
 }
 
-/// Size limit of a base64 message from a client. It has to be complete before any of it may reach the target; clients
-/// of this subprotocol send only what a person types.
-pub(super) const LONGEST_TEXT: usize = 1024 * 1024;
-
 impl Codec {
     /// Checks that the client sends messages of the agreed kind.
     pub(super) fn accepts(self, kind: Kind) -> Result<(), Violation> {
@@ -79,23 +75,10 @@ impl Codec {
     }
 }
 
-/// The fastest encoder that the processor supports; `STANDARD` of the same crate is portable and three times
-/// slower.
-fn engine() -> Simd {
+/// The fastest encoder and decoder that the processor supports; `STANDARD` of the same crate is portable and three
+/// times slower.
+pub(super) fn engine() -> Simd {
     Simd::standard(PAD)
-}
-
-/// Decodes one message.
-pub(super) fn decode(text: &[u8]) -> Result<Vec<u8>, Violation> {
-    engine().decode(text).map_err(|_| Violation {
-        code: 1007,
-        reason: "a text message is not padded base64",
-    })
-}
-
-/// Exposes [`decode`] to the fuzz targets.
-pub(crate) fn decode_base64(text: &[u8]) -> Result<Vec<u8>, Violation> {
-    decode(text)
 }
 
 /// Builds a whole text frame, for the fuzz targets.

@@ -4,6 +4,7 @@
 //! The caller connects the target before it accepts the handshake, so that a dead console is a 502 and not a
 //! broken socket. Independent of tokens and of permissions.
 
+mod base64_reader;
 mod boundary;
 mod codec;
 mod downlink;
@@ -32,7 +33,8 @@ use crate::telemetry::{Begun, Tunnel, TunnelKind, ViewerState, audit};
 use crate::tls::Outgoing;
 use crate::websocket::{ClientStream, Handshake, Upgrade};
 
-pub(crate) use codec::{decode_base64, frame_base64};
+pub(crate) use base64_reader::decode_base64;
+pub(crate) use codec::frame_base64;
 
 use codec::Codec;
 use outcome::Outcome;

@@ -1,4 +1,4 @@
-//! The direction from the client to the target: decodes frames in place, and writes their payload.
+//! The direction from the client to the target: decodes frames in the buffers of the thread, and writes their payload.
 
 use std::io;
 use std::pin::Pin;
@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::bridge::codec::{self, Codec, LONGEST_TEXT};
+use crate::bridge::base64_reader::{Base64Reader, Decoded};
+use crate::bridge::codec::Codec;
 use crate::bridge::outcome::End;
 use crate::bridge::recorder::Tap;
-use crate::bridge::scratch::{self, Backlog};
+use crate::bridge::scratch::{self, Backlog, Scratch};
 use crate::http::Stall;
 use crate::websocket::{Event, FrameReader, Violation};
 
@@ -22,7 +23,7 @@ pub(super) struct Uplink {
     codec: Codec,
     frames: FrameReader,
     /// The incomplete base64 message.
-    text: Vec<u8>,
+    text: Base64Reader,
     waiting: Backlog,
     /// Limit on the backlog while the client is still read, over HTTP/2.
     upload: Option<usize>,
@@ -49,7 +50,7 @@ impl Uplink {
         Self {
             codec,
             frames: FrameReader::new(),
-            text: Vec::new(),
+            text: Base64Reader::default(),
             waiting: Backlog::default(),
             upload,
             heard: false,
@@ -65,8 +66,8 @@ impl Uplink {
 
     /// Decodes bytes that were read before the relay began.
     pub(super) fn feed(&mut self, mut read: Vec<u8>) -> Result<(), End> {
-        let (length, end) = self.decode(&mut read);
-        let payload = read.get(..length).unwrap_or_default();
+        let mut text = vec![0; read.len()];
+        let (payload, end) = self.decode(&mut read, &mut text);
         self.record(payload);
         self.waiting.push(payload);
         end.map_or(Ok(()), Err)
@@ -164,7 +165,8 @@ impl Uplink {
         T: AsyncWrite + Unpin,
     {
         scratch::with(|scratch| {
-            let mut buffer = ReadBuf::new(&mut scratch.raw);
+            let Scratch { raw, text } = scratch;
+            let mut buffer = ReadBuf::new(raw);
             let mut ended = false;
             // A TLS stream hands out one record at a time, and one write of several is cheaper than several.
             while buffer.remaining() > 0 && !ended {
@@ -174,7 +176,10 @@ impl Uplink {
                     Poll::Ready(Err(error)) if before == 0 => {
                         return Poll::Ready(Err(End::ClientBroke(error)));
                     }
-                    Poll::Pending if before == 0 => return Poll::Pending,
+                    Poll::Pending if before == 0 => {
+                        self.text.rest();
+                        return Poll::Pending;
+                    }
                     // Comes again with the next read, after what there is has been passed on.
                     Poll::Ready(Err(_)) | Poll::Pending => break,
                 }
@@ -184,66 +189,72 @@ impl Uplink {
                 return Poll::Ready(Err(End::ClientGone));
             }
             self.heard = true;
-            let (length, end) = self.decode(read);
-            let payload = read.get(..length).unwrap_or_default();
+            let (payload, end) = self.decode(read, text);
             self.record(payload);
             self.pass(payload, target, cx)?;
             Poll::Ready(end.map_or(Ok(()), Err))
         })
     }
 
-    /// Decodes the frames in `bytes`. The payload of binary messages is moved together at the front, and its
-    /// length is returned; base64 messages go to the backlog. An end is returned beside the payload before it.
-    fn decode(&mut self, bytes: &mut [u8]) -> (usize, Option<End>) {
+    /// Decodes the frames in `bytes`, and returns the payload of their messages: moved together at the front of
+    /// `bytes`, or of `text` if it was base64. An end is returned beside the payload before it.
+    fn decode<'a>(&mut self, bytes: &'a mut [u8], text: &'a mut [u8]) -> (&'a [u8], Option<End>) {
         let (mut at, mut length) = (0, 0);
-        loop {
+        let end = loop {
             let event = match self.frames.next(bytes, &mut at) {
                 Ok(Some(event)) => event,
-                Ok(None) => return (length, None),
-                Err(violation) => return (length, Some(violation.into())),
+                Ok(None) => break None,
+                Err(violation) => break Some(violation.into()),
             };
             match event {
                 Event::Data { kind, piece, last } => {
                     if let Err(violation) = self.codec.accepts(kind) {
-                        return (length, Some(violation.into()));
+                        break Some(violation.into());
                     }
                     if self.codec != Codec::Base64 {
                         let size = piece.len();
                         bytes.copy_within(piece, length);
                         length += size;
-                    } else if let Err(violation) =
-                        self.text_piece(bytes.get(piece).unwrap_or_default(), last)
-                    {
-                        return (length, Some(violation.into()));
+                        continue;
+                    }
+                    let piece = bytes.get(piece).unwrap_or_default();
+                    if let Err(violation) = self.decode_text(piece, last, text, &mut length) {
+                        break Some(violation.into());
                     }
                 }
                 Event::Ping(payload) => self.ping = Some(payload),
                 Event::Pong => {}
-                Event::Close(code) => return (length, Some(End::ClientClosed(code))),
+                Event::Close(code) => break Some(End::ClientClosed(code)),
             }
-        }
+        };
+        let payload: &[u8] = if self.codec == Codec::Base64 {
+            text
+        } else {
+            bytes
+        };
+        (payload.get(..length).unwrap_or_default(), end)
     }
 
-    /// Collects a base64 message; none of it may reach the target before all of it is known to be valid.
-    fn text_piece(&mut self, piece: &[u8], last: bool) -> Result<(), Violation> {
-        if self.text.len() + piece.len() > LONGEST_TEXT {
-            return Err(Violation {
-                code: 1009,
-                reason: "a base64 message is longer than 1 MiB",
-            });
+    /// Decodes a piece of a base64 message to `decoded`, behind the `length` bytes of earlier messages.
+    fn decode_text(
+        &mut self,
+        piece: &[u8],
+        last: bool,
+        decoded: &mut [u8],
+        length: &mut usize,
+    ) -> Result<(), Violation> {
+        let room = decoded.get_mut(*length..).unwrap_or_default();
+        match self.text.piece(piece, last, room)? {
+            Decoded::Nothing => {}
+            Decoded::Bytes(size) => *length += size,
+            Decoded::Long(message) => {
+                let before = decoded.get(..std::mem::take(length)).unwrap_or_default();
+                for payload in [before, &message] {
+                    self.record(payload);
+                    self.waiting.push(payload);
+                }
+            }
         }
-        if !last {
-            self.text.extend_from_slice(piece);
-            return Ok(());
-        }
-        let payload = if self.text.is_empty() {
-            codec::decode(piece)?
-        } else {
-            self.text.extend_from_slice(piece);
-            codec::decode(&std::mem::take(&mut self.text))?
-        };
-        self.record(&payload);
-        self.waiting.push(&payload);
         Ok(())
     }
 

@@ -1,5 +1,8 @@
 //! Tests of an open WebSocket and its console: the bytes between them, and the ends from either side.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::{PATH, console};
 use crate::harness::{
     BINARY, CLOSE, CONTINUATION, Door, FIN, Frame, PING, PONG, TEXT, Wire, binary, masked, pattern,
@@ -63,6 +66,36 @@ async fn with_base64_each_text_frame_is_one_padded_string_in_both_directions() {
     client.send(masked(CONTINUATION, b"sbG")).await;
     client.send(masked(FIN | CONTINUATION, b"8=")).await;
     assert_eq!(target.take(5).await, b"hello");
+}
+
+#[tokio::test]
+async fn base64_messages_of_any_size_arrive_whole_and_in_order() {
+    let (console, door) = console("").await;
+    let mut client = door.tls().await;
+    client
+        .send(Door::handshake(PATH, "Sec-WebSocket-Protocol: base64\r\n"))
+        .await;
+    assert_eq!(client.head().await.status(), 101);
+    let mut target = console.accept().await;
+    let sizes = [
+        1, 20_000, 0, 90_000, 3, 300_000, 65_536, 2, 16_384, 16_384, 16_384,
+    ];
+    let bytes = pattern(sizes.iter().sum());
+    let (mut sent, mut rest) = (Vec::new(), bytes.as_slice());
+    for (number, size) in sizes.into_iter().enumerate() {
+        let (message, others) = rest.split_at(size);
+        rest = others;
+        let text = STANDARD.encode(message);
+        let cut = text.len() / 3 * (number % 2);
+        if cut > 0 {
+            sent.extend(masked(TEXT, &text.as_bytes()[..cut]));
+            sent.extend(masked(FIN | CONTINUATION, &text.as_bytes()[cut..]));
+        } else {
+            sent.extend(masked(FIN | TEXT, text.as_bytes()));
+        }
+    }
+    let ((), taken) = tokio::join!(client.send(sent), target.take(bytes.len()));
+    assert!(taken == bytes);
 }
 
 #[tokio::test]
