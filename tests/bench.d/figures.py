@@ -57,7 +57,7 @@ class Comparison:
         ratio = f"{median:.{self.ratio}f}"
         if span and self.ratio == 2:
             ratio += f" ({span[0]:.2f}–{span[1]:.2f})"
-        judged = figures["ours"] / self.value if self.value else median / (self.aim or median)
+        judged = figures["ours"] / self.value if self.value else median / (self.aim or median or 1)
         aim = f"{self.value} {self.unit}" if self.value else "" if self.aim is None else f"{self.aim}"
         if "nchan" in columns:
             aim = aim if self.value else "nchan's"
@@ -126,6 +126,37 @@ CHANNELS = [
     hub("5,000 WebSockets dropped at once and back", "storm-back-ws", "all_subscribed_s", "s", 1, 1, 10),
     hub("5,000 event streams dropped at once and back", "storm-back-sse", "all_subscribed_s", "s", 1, 1, 10),
 ]  # fmt: skip
+
+
+def grip(text, field, unit, decimals, aim=0.5):
+    return Comparison(text, "grip", "pushpin", "", field, unit, decimals, aim)
+
+
+GRIP = [
+    grip("1,000 held streams, 10 messages/s: CPU for a million deliveries", DELIVERY, "s", 1),
+    grip("the same, one message after another", "server_cpu_s_per_million_at_once", "s", 1),
+    grip("memory of a held stream, of 1,000", "pss_kib_per_subscriber", "KiB", 1),
+    grip("2,000 streams of Django dropped at once, until all have what they missed", "all_back_s", "s", 1, None),
+    grip("the same: CPU of the server", "server_cpu_s", "s", 2, None),
+    grip("the same: CPU of the app", "app_cpu_s", "s", 2, None),
+    grip("the same: requests to the app", "requests_to_the_app", "requests", 0, None),
+]
+
+
+def compressed(text, side, field, unit, decimals):
+    plain = f"{side.partition('-')[0]}-plain"
+    return Comparison(text, "compression", plain, "", field, unit, decimals, side=side)
+
+
+CODINGS = {"ws-deflate": "WebSocket, `permessage-deflate`", "sse-zstd": "event stream, `zstd`", "sse-gzip": "event stream, `gzip`"}
+COMPRESSION = [
+    row
+    for side, text in CODINGS.items()
+    for row in (
+        compressed(f"{text}: bytes of a delivery", side, "bytes_per_delivery", "bytes", 0),
+        compressed("the same: CPU for a million deliveries", side, DELIVERY, "s", 1),
+    )
+]
 # The attacks of tests/bench starve, by the names in its results.
 ATTACKS = {
     "slow-posts": "150 uploads of a byte a second",
@@ -139,7 +170,7 @@ DOORS = ["Noren", "nginx", "haproxy"]
 
 def take(directory, figures):
     """The figures of the file with those of a run in their places."""
-    for row in TUNNELS + CHANNELS:
+    for row in TUNNELS + CHANNELS + GRIP + COMPRESSION:
         taken = row.taken(directory)
         if taken:
             figures["comparisons"][row.name] = taken
@@ -168,6 +199,11 @@ def figures_page(figures):
     text = f"{idle + served:,} ({idle:,} idle tunnels, {served:,} served meanwhile)"
     rows.append(("connections held at once", [text, "", "", "10,000" + ("" if idle + served >= 10_000 else ": not reached")]))
     rows += [(row.text, row.cells(figures["comparisons"][row.name], ["Noren", "nchan", "aim"])) for row in CHANNELS]
+    for those, columns in ((GRIP, ["Noren", "peer", "ratio", "aim"]), (COMPRESSION, ["Noren", "peer", "ratio"])):
+        for row in those:
+            measured = figures["comparisons"].get(row.name)
+            missing = ["not measured yet", *[""] * (len(columns) - 1)]
+            rows.append((row.text, row.cells(measured, columns) if measured else missing))
     for attack, text in ATTACKS.items():
         rows.append((text, [", ".join(map(seconds, figures["starve"][attack][door])) for door in DOORS]))
     return rows
