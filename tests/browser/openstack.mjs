@@ -2,6 +2,8 @@
 
 import { must, open, until } from './chromium.mjs';
 
+export const TRANSPORTS = ['websocket', 'sse', 'sockjs'];
+
 /** Gives a function that has the test do COMMAND in the cloud, by a line `do COMMAND`, and gives its answer. */
 export function asking(lines) {
   const answers = lines[Symbol.asyncIterator]();
@@ -42,4 +44,37 @@ export async function live(page, url, table, transport) {
   const role = await page.getAttribute('.live-tables', 'role');
   const polite = await page.getAttribute('.live-tables', 'aria-live');
   must(role === 'status' && polite === 'polite', 'screen readers are not told');
+}
+
+/** Gives a context the way that the network or the administrator has left; `sockjs` is the path of its library. */
+export async function only(context, transport, sockjs) {
+  if (transport === 'websocket') {
+    await context.addInitScript(() => {
+      window.sockets = [];
+      window.WebSocket = class extends WebSocket {
+        constructor(...all) {
+          super(...all);
+          if (window.unreachable) this.close();
+          window.sockets.push(this);
+        }
+      };
+    });
+  }
+  if (transport === 'sse') {
+    await context.addInitScript(() => {
+      window.WebSocket = class { constructor() { throw new DOMException('forbidden', 'SecurityError'); } };
+    });
+  }
+  if (transport === 'sockjs') {
+    // As the administrator's settings would say it.
+    await context.addInitScript((library) => {
+      const { fetch } = window;
+      window.fetch = async (url, init) => {
+        const answer = await fetch(url, init);
+        if (!String(url).includes('/api/noren/session/')) return answer;
+        const settings = { ...(await answer.json()), transports: ['sockjs'], sockjs: library };
+        return new Response(JSON.stringify(settings), { headers: answer.headers });
+      };
+    }, sockjs);
+  }
 }

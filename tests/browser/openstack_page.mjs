@@ -6,13 +6,12 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 import { PATIENCE, browse, must, options, run, until } from './chromium.mjs';
-import { asking, line, live, login, row, squeezed } from './openstack.mjs';
+import { TRANSPORTS, asking, line, live, login, only, row, squeezed } from './openstack.mjs';
 
 const { url, certificate, pictures, sockjs } = options('pictures', 'sockjs');
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 // A dark theme, as an administrator would add it: grounds, text and links.
 const DARK = 'body, #main_content, #content_body { background: #1b1b1b !important; color: #ddd; } a { color: #8ab4f8; }';
-const TRANSPORTS = ['websocket', 'sse', 'sockjs'];
 const lines = createInterface({ input: process.stdin });
 const cloud = asking(lines);
 
@@ -32,45 +31,12 @@ async function readable(page) {
   }
 }
 
-/** Gives a context the way that the network or the administrator has left. */
-async function only(context, transport) {
-  if (transport === 'websocket') {
-    await context.addInitScript(() => {
-      window.sockets = [];
-      window.WebSocket = class extends WebSocket {
-        constructor(...all) {
-          super(...all);
-          if (window.unreachable) this.close();
-          window.sockets.push(this);
-        }
-      };
-    });
-  }
-  if (transport === 'sse') {
-    await context.addInitScript(() => {
-      window.WebSocket = class { constructor() { throw new DOMException('forbidden', 'SecurityError'); } };
-    });
-  }
-  if (transport === 'sockjs') {
-    // As the administrator's settings would say it.
-    await context.addInitScript((library) => {
-      const { fetch } = window;
-      window.fetch = async (url, init) => {
-        const answer = await fetch(url, init);
-        if (!String(url).includes('/api/noren/session/')) return answer;
-        const settings = { ...(await answer.json()), transports: ['sockjs'], sockjs: library };
-        return new Response(JSON.stringify(settings), { headers: answer.headers });
-      };
-    }, sockjs);
-  }
-}
-
 /** A server is created, paused, resumed and deleted; each time the table of its project says so, and no other. */
 async function servers(transport, browsers) {
   const [kitchen, garden] = await Promise.all(browsers.map((each) => each.newContext()));
   for (const context of [kitchen, garden]) context.setDefaultTimeout(PATIENCE);
-  await only(kitchen, transport);
-  await only(garden, transport);
+  await only(kitchen, transport, sockjs);
+  await only(garden, transport, sockjs);
   const [one, other] = await Promise.all([login(kitchen, url, 'cook'), login(garden, url, 'gardener')]);
   await Promise.all([one, other].map((page) => live(page, url, 'instances', transport)));
   const before = squeezed(await other.innerText('#instances'));

@@ -2,14 +2,14 @@
 //
 // `--ends logout`: the visitor leaves by the dashboard's own menu in another tab; a second browser of the same visitor
 // goes on. `--ends idle`: nobody does anything, and SESSION_TIMEOUT ends the login of an open page. `--ends switch`:
-// the visitor goes on with another project in another tab, and the page of the first one hears nothing any more. The
-// test that runs this does what it is asked for by a line `do COMMAND`.
+// the visitor goes on with another project in another tab, and the page of the first one hears nothing any more, over
+// each transport; `--sockjs` is the path of the library. The test that runs this does what it is asked for by a line `do COMMAND`.
 
 import { createInterface } from 'node:readline';
 import { browse, must, options, run, until } from './chromium.mjs';
-import { asking, line, live, login, row } from './openstack.mjs';
+import { TRANSPORTS, asking, line, live, login, only, row } from './openstack.mjs';
 
-const { url, certificate, ends } = options('ends');
+const { url, certificate, ends, sockjs } = options('ends', 'sockjs');
 const lines = createInterface({ input: process.stdin });
 const cloud = asking(lines);
 
@@ -72,10 +72,11 @@ const project = (page) => page.evaluate(async () => {
   return (await answer.json()).channels.instances.replace('nova.', '');
 });
 
-async function switched() {
+async function switched(transport) {
   await browse({ certificate }, async (context) => {
+    await only(context, transport, sockjs);
     const page = await login(context, url, 'waiter');
-    await live(page, url, 'instances', 'websocket');
+    await live(page, url, 'instances', transport);
     const ids = { kitchen: await cloud('project kitchen'), garden: await cloud('project garden') };
     const before = ids.kitchen === await project(page) ? 'kitchen' : 'garden';
     const after = before === 'kitchen' ? 'garden' : 'kitchen';
@@ -91,17 +92,21 @@ async function switched() {
       const { state, text } = await line(page);
       return state === 'offline' && text.includes('does not permit');
     });
-    await live(other, url, 'instances', 'websocket');
-    const unheard = await cloud(`create ${before} unheard`);
-    const heard = await cloud(`create ${after} heard`);
+    await live(other, url, 'instances', transport);
+    const unheard = await cloud(`create ${before} unheard-${transport}`);
+    const heard = await cloud(`create ${after} heard-${transport}`);
     await until('the server of the other project', async () => (await row(other, heard)).includes('heard'));
     must(!(await row(page, unheard)) && !(await row(other, unheard)), 'a server of the project that was left is shown');
   });
 }
 
+async function everyWay() {
+  for (const transport of TRANSPORTS) await switched(transport);
+}
+
 await run(async () => {
   try {
-    await { logout, idle, switch: switched }[ends]();
+    await { logout, idle, switch: everyWay }[ends]();
   } finally {
     lines.close();
     process.stdin.destroy();

@@ -70,7 +70,7 @@ impl House {
     #[track_caller]
     fn ends(&mut self, by: &str) {
         let mut page = chromium("openstack_sessions.mjs", &self.door);
-        page.args(["--ends", by]);
+        page.args(["--ends", by, "--sockjs", "/lib/sockjs.min.js"]);
         assert_eq!(
             visit(page, &mut self.cloud),
             format!("openstack=ok, the {by} was told")
@@ -78,13 +78,16 @@ impl House {
     }
 }
 
+/// The tables, and a directory that has the library of `SockJS` at `/lib`.
+fn with_sockjs(tables: &str) -> String {
+    let library = format!("{ROOT}/tests/browser/node_modules/sockjs-client/dist");
+    format!("{tables}\n[[files]]\npath = \"/lib\"\ndirectory = {library:?}\n")
+}
+
 #[test]
 fn the_tables_of_the_real_dashboard_change_by_themselves_in_the_right_project_only() {
     let _alone = alone();
-    let library = format!("{ROOT}/tests/browser/node_modules/sockjs-client/dist");
-    let mut house = House::open(&[], |tables| {
-        format!("{tables}\n[[files]]\npath = \"/lib\"\ndirectory = {library:?}\n")
-    });
+    let mut house = House::open(&[], with_sockjs);
     assert_eq!(house.cloud.ask("answers"), recorded());
     let mut page = chromium("openstack_page.mjs", &house.door);
     page.args(["--sockjs", "/lib/sockjs.min.js"]);
@@ -124,7 +127,7 @@ fn another_project_is_told_at_once_to_the_page_of_the_one_before() {
         // No question is due within this test.
         let changed = tables.replace("\n[session]\n", "\n[session]\ninterval = \"1h\"\n");
         assert_ne!(changed, tables);
-        changed
+        with_sockjs(&changed)
     });
     house.ends("switch");
 }
