@@ -117,7 +117,7 @@ impl Directory {
             StatusCode::NOT_FOUND => Err(missing()),
             StatusCode::METHOD_NOT_ALLOWED => Err(Refusal::new(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "a file can only be read",
+                "a file accepts GET and HEAD only",
             )
             .allow("GET, HEAD")),
             _ => Ok(self.finish(answer.map(|body| body.map_err(Into::into).boxed_unsync()))),

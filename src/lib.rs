@@ -6,9 +6,10 @@
 //! The modules are a stack: each names only modules below it, and modules of one layer do not name each
 //! other. `tests/layers.rs` holds this list and fails on an upward or sideways use.
 //!
-//! - **Layer 0**, [`text`], `faults`, `sync`, [`clock`], `fs`, then [`config`]: escaping and reading of foreign text,
-//!   PEM sections, permissions of files; the list of all faults; locks; Unix time; files that are written as a whole;
-//!   the configuration file as types, so that an invalid [`Config`] cannot exist. Must not know sockets and HTTP.
+//! - **Layer 0**, [`text`], `faults`, `sync`, `sweep`, [`clock`], `fs`, then [`config`]: escaping and reading of
+//!   foreign text, PEM sections, permissions of files; the list of all faults; locks; sweeps of maps that grow with
+//!   their clients; Unix time; files that are written as a whole; the configuration file as types, so that an invalid
+//!   [`Config`] cannot exist. Must not know sockets and HTTP.
 //! - **Layer 1**, [`telemetry`], [`shutdown`], [`recording`], `shares`: log, access lines, audit, metrics, open
 //!   tunnels; stop signal, task tracker, drain; the file format of a recorded console; fair shares of what all
 //!   clients use. Must not know what is served.
@@ -105,6 +106,7 @@ mod shares;
 pub mod shutdown;
 mod sources;
 mod spool;
+mod sweep;
 mod sync;
 pub mod telemetry;
 pub mod text;
@@ -115,10 +117,10 @@ mod viewers;
 mod websocket;
 
 pub use access::{ChannelOrder, OrderError, sign_channel_token};
-pub use admin::{Order, Ordered, Orders, status};
+pub use admin::{Order, Orders, PendingOrder, status};
 pub use config::{Config, ConfigError};
 pub use faults::Faults;
-pub use http::is_header_of_the_door;
+pub use http::is_reserved_header;
 pub use router::{Destination, Place, places};
 pub use server::{Checked, Handle, Server};
 pub use service::SetupError;

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     match cli::run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            cli::complain(&failure);
+            cli::report_error(&failure);
             match failure {
                 Failure::Configuration(_) => ExitCode::from(BAD_CONFIGURATION),
                 Failure::Other(_) => ExitCode::FAILURE,

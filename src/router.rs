@@ -253,10 +253,10 @@ impl Router {
                 "a console is named by its token, not by host and port",
             ));
         }
-        if let Some(at) = below(self.page.as_ref(), path) {
+        if let Some(at) = position_below(self.page.as_ref(), path) {
             return Ok(Some(Route::Page(at)));
         }
-        if let Some(at) = below(self.consoles.as_ref(), path) {
+        if let Some(at) = position_below(self.consoles.as_ref(), path) {
             return Ok(Some(Route::Consoles(at)));
         }
         if let Some(hub) = &self.hub
@@ -345,7 +345,7 @@ impl Entry {
 }
 
 /// Returns the position after the slash that follows the path of some pages, if `path` is that path or below it.
-fn below(pages: Option<&String>, path: &str) -> Option<usize> {
+fn position_below(pages: Option<&String>, path: &str) -> Option<usize> {
     let rest = path.strip_prefix(pages?.as_str())?;
     (rest.is_empty() || rest.starts_with('/')).then_some(path.len() - rest.len() + 1)
 }
@@ -375,7 +375,7 @@ fn entries(config: &Config) -> Vec<Entry> {
             ..entry.clone()
         }));
     };
-    // Before the apps: of the same paths, those of a directory are meant.
+    // Before the apps: for the same path, a directory has precedence.
     for (index, files) in config.files.iter().enumerate() {
         let entry = Entry {
             host: None,

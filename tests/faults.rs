@@ -65,7 +65,9 @@ fn without_descriptors_clients_wait_and_are_served_once_there_are_some() {
     waiting.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200 ");
     until("the log to say that it is over", || {
-        door.log().contains("accepting again").then_some(())
+        door.log()
+            .contains("connections are accepted again")
+            .then_some(())
     });
 }
 

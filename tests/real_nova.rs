@@ -141,7 +141,7 @@ fn tokens_of_every_cell_open_consoles_with_certificates_and_end_with_token_and_s
         viewer.ask("look");
         viewer
     };
-    let gone = || door.log().matches("its token was taken away").count();
+    let gone = || door.log().matches("its token was removed").count();
     for (number, (server, token)) in opened.iter().enumerate() {
         let _viewer = stay(token);
         assert_eq!(gone(), number);
@@ -242,13 +242,13 @@ fn a_cloud_that_is_away_or_refuses_is_told_counted_and_found_again() {
     }
     assert_eq!(
         door.log()
-            .matches("a source of tokens cannot be asked")
+            .matches("a source of tokens cannot be queried")
             .count(),
         3
     );
     assert_eq!(
         door.log()
-            .matches("a source of tokens can be asked again")
+            .matches("a source of tokens can be queried again")
             .count(),
         3
     );

@@ -350,8 +350,8 @@ async fn a_host_that_lets_nobody_in_refuses_the_browser_in_the_words_of_rfb() {
     let host = Backend::tcp().await;
     let target = host.target("vm");
     let door = Door::open(&format!("{target}rfb = {{ timeout = '300ms' }}\n")).await;
-    let said = "the console behind this token does not let Noren in; its log says why";
-    let slow = "the console behind this token did not answer in time";
+    let said = "the console behind this token refuses Noren; the log of Noren says why";
+    let slow = "the console behind this token did not respond in time";
     for (first, version, expected, reason) in [
         (&b"SSH-2.0-OpenSSH_9\r\n"[..], VERSION, &[0][..], said),
         (b"RFB 003.008\n\0\0\0\0\x04full", VERSION, &[0], said),

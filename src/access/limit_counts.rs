@@ -44,7 +44,7 @@ pub(super) struct Counts {
     /// The common count of addresses without one of their own.
     others: Mutex<Duration>,
     /// Provisional places that each address holds, at most as many as its requests in progress.
-    pub(super) held: Mutex<HashMap<IpAddr, Held>>,
+    pub(super) held: Mutex<HashMap<IpAddr, HeldPlaces>>,
     /// Notified when a place is released.
     pub(super) freed: Notify,
     most: usize,
@@ -52,7 +52,7 @@ pub(super) struct Counts {
 
 /// Provisional places of one address.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct HeldPlaces {
     own: u32,
     /// Number of requests that share each place.
     shared: HashMap<Mark, u32>,
@@ -89,7 +89,7 @@ impl Rate {
     }
 }
 
-impl Held {
+impl HeldPlaces {
     /// Number of places held beside one of this kind. A shared place that is held already does not count.
     pub(super) fn others(&mut self, kind: Kind, now: Duration) -> u32 {
         while self.brief.front().is_some_and(|end| *end <= now) {
@@ -177,7 +177,11 @@ impl Counts {
         });
     }
 
-    pub(super) fn look<T>(&self, address: IpAddr, look: impl FnOnce(Duration, Duration) -> T) -> T {
+    pub(super) fn inspect<T>(
+        &self,
+        address: IpAddr,
+        look: impl FnOnce(Duration, Duration) -> T,
+    ) -> T {
         let now = self.since.elapsed();
         let part = self.part(address);
         let used = match part.get(&address) {

@@ -161,7 +161,7 @@ impl Limit {
             return Ok(());
         };
         self.counts
-            .look(address, |used, now| rate.has_room(used, now))
+            .inspect(address, |used, now| rate.has_room(used, now))
     }
 
     /// Counts an event that has happened, even beyond the limit: a client with many events at once is refused for
@@ -219,7 +219,7 @@ impl Limit {
         let kind = kind(now);
         let of_address = held.get_mut(&address);
         let others = of_address.map_or(0, |held| held.others(kind, now));
-        self.counts.look(address, |used, now| {
+        self.counts.inspect(address, |used, now| {
             rate.has_room(used.max(now) + rate.each * others, now)
         })?;
         held.entry(address).or_default().add(kind);

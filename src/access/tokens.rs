@@ -42,9 +42,9 @@ pub(crate) struct Tokens {
 }
 
 /// A token as the client sent it. It has no text form, so it cannot be logged.
-pub(crate) struct Shown(String);
+pub(crate) struct PresentedToken(String);
 
-impl Shown {
+impl PresentedToken {
     /// The text, to be compared or hashed.
     #[must_use]
     pub(crate) fn as_str(&self) -> &str {
@@ -234,7 +234,7 @@ impl Tokens {
     /// set a header, otherwise in the cookie. A bearer token of another kind is ignored: it is a token of the app, or
     /// the publish token.
     #[must_use]
-    pub(crate) fn find(&self, headers: &HeaderMap, query: Option<&str>) -> Option<Shown> {
+    pub(crate) fn find(&self, headers: &HeaderMap, query: Option<&str>) -> Option<PresentedToken> {
         let bearer = || {
             let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
             let (scheme, token) = value.split_once(' ')?;
@@ -245,7 +245,7 @@ impl Tokens {
         let found = bearer()
             .or_else(|| in_query(query?))
             .or_else(|| self.in_cookie(headers));
-        found.map(Shown)
+        found.map(PresentedToken)
     }
 
     fn in_cookie(&self, headers: &HeaderMap) -> Option<String> {
@@ -264,7 +264,10 @@ impl Tokens {
     ///
     /// # Errors
     /// [`TokenError`] gives the reason, which is fit for the log.
-    pub(crate) async fn check(&self, Shown(token): Shown) -> Result<Grant, TokenError> {
+    pub(crate) async fn check(
+        &self,
+        PresentedToken(token): PresentedToken,
+    ) -> Result<Grant, TokenError> {
         let (keys, rules) = (Arc::clone(&self.keys), self.rules.clone());
         let turns = Arc::clone(&self.turns);
         let checked = async {

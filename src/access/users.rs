@@ -173,7 +173,7 @@ impl Users {
         name: &str,
         password: String,
     ) -> Result<bool, Unproven> {
-        // The hash is part of it, so that the one that stands in proves nobody.
+        // The hash is part of the key, so that the substitute hash proves no password.
         let proof = format!("{name}\0{hash}\0{password}");
         let proof: Box<[u8]> = hmac::sign(&self.key, proof.as_bytes()).as_ref().into();
         if self.proven().contains(&proof) {

@@ -24,7 +24,7 @@ const FILE: &str = "account.json";
 
 /// Content of the account file.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct AccountFile {
     /// Contact addresses registered with the authority.
     contact: Vec<String>,
     credentials: AccountCredentials,
@@ -69,7 +69,7 @@ pub(super) async fn open(acme: &Acme) -> Result<Account, AcmeError> {
         );
         (account, credentials)
     };
-    let kept = Kept {
+    let kept = AccountFile {
         contact: acme.contact.clone(),
         credentials: kept,
     };
@@ -90,7 +90,7 @@ fn contacts(acme: &Acme) -> Vec<&str> {
     acme.contact.iter().map(String::as_str).collect()
 }
 
-fn read(path: &Path) -> Result<Option<Kept>, AcmeError> {
+fn read(path: &Path) -> Result<Option<AccountFile>, AcmeError> {
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -104,7 +104,7 @@ fn read(path: &Path) -> Result<Option<Kept>, AcmeError> {
         .map_err(|error| damaged(path, &error))
 }
 
-fn write(path: &Path, kept: &Kept) -> Result<(), AcmeError> {
+fn write(path: &Path, kept: &AccountFile) -> Result<(), AcmeError> {
     let text = serde_json::to_vec_pretty(kept).map_err(|error| damaged(path, &error))?;
     if let Some(home) = path.parent() {
         make_home(home)?;

@@ -52,7 +52,7 @@ pub(super) fn wait(failures: u32, rate_limited: bool) -> Duration {
 
 /// Minimum time between issuing a certificate and its renewal. It holds regardless of the clock and the authority: a
 /// clock that is years ahead, or a window in the past, would otherwise cause one order after another.
-pub(super) fn rest(begins: SystemTime, expires: SystemTime) -> Duration {
+pub(super) fn renewal_pause(begins: SystemTime, expires: SystemTime) -> Duration {
     let life = expires.duration_since(begins).unwrap_or_default();
     (life / 10).clamp(Duration::from_secs(1), LONGEST_REST)
 }
@@ -113,10 +113,10 @@ mod tests {
     #[test]
     fn a_certificate_rests_for_a_tenth_of_its_life_or_a_day() {
         let begins = SystemTime::UNIX_EPOCH;
-        let rest = |life| rest(begins, begins + life);
-        assert_eq!(rest(90 * DAY), DAY);
-        assert_eq!(rest(Duration::from_secs(100)), Duration::from_secs(10));
-        assert_eq!(rest(Duration::ZERO), Duration::from_secs(1));
+        let pause = |life| renewal_pause(begins, begins + life);
+        assert_eq!(pause(90 * DAY), DAY);
+        assert_eq!(pause(Duration::from_secs(100)), Duration::from_secs(10));
+        assert_eq!(pause(Duration::ZERO), Duration::from_secs(1));
     }
 
     #[test]

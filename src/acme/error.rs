@@ -108,7 +108,7 @@ fn kind_of(name: &str) -> Option<&str> {
 pub(super) fn problem_text(problem: &Problem) -> String {
     let part = |kind: Option<&str>, detail: Option<&str>| {
         let kind = kind.map_or("no reason given", |kind| kind_of(kind).unwrap_or(kind));
-        // The words of somebody else must not break the line.
+        // Text from outside must not break the line.
         let detail: String = detail
             .unwrap_or_default()
             .chars()

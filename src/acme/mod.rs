@@ -31,9 +31,9 @@ use error::AcmeError;
 /// Time to sleep if nothing is configured.
 const IDLE: Duration = Duration::from_secs(600);
 /// Minimum pause between two attempts for a name, also after a reload.
-const BREATH: Duration = Duration::from_secs(10);
+const SHORTEST_PAUSE: Duration = Duration::from_secs(10);
 /// Interval of asking for the renewal window of a certificate if the authority names none.
-const WITHOUT_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+const WINDOW_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Keeps certificates up to date. Clones share their state.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ struct Shared {
 /// Renewal state of a name.
 #[derive(Debug, Default)]
 struct Progress {
-    held: Option<Held>,
+    held: Option<CurrentCertificate>,
     /// Number of failures since the last success.
     failures: u32,
     tried: Option<Instant>,
@@ -61,7 +61,7 @@ struct Progress {
 
 /// The current certificate of a name.
 #[derive(Debug)]
-struct Held {
+struct CurrentCertificate {
     begins: SystemTime,
     expires: SystemTime,
     due: SystemTime,
@@ -149,15 +149,15 @@ impl Keeper {
         self.with_names(|names| names.retain(|name, _| acme.names.contains(name)));
         let mut account = None;
         for name in &acme.names {
-            self.look(acme, name).await;
+            self.read_certificate(acme, name).await;
             self.fetch_window(acme, name, &mut account).await;
             if !self.is_due(name) {
                 continue;
             }
             if self.attempt(acme, name, &mut account).await {
                 let _ = spawn_blocking(issued.clone()).await;
-                self.look(acme, name).await;
-                self.with_name(name, Progress::rest);
+                self.read_certificate(acme, name).await;
+                self.with_name(name, Progress::reset_failures);
             }
         }
         let now = SystemTime::now();
@@ -166,13 +166,13 @@ impl Keeper {
     }
 
     /// Updates the state of a name from its file.
-    async fn look(&self, acme: &Acme, name: &str) {
+    async fn read_certificate(&self, acme: &Acme, name: &str) {
         let place = acme.certificate(name);
         let loaded = spawn_blocking(move || LoadedCertificate::load(&place)).await;
         let held = loaded
             .ok()
             .and_then(Result::ok)
-            .map(|loaded| Held::of(&loaded));
+            .map(|loaded| CurrentCertificate::of(&loaded));
         self.with_name(name, |progress| {
             // Taken away, or of another authority than the one that is wanted now: it begins anew.
             if held.is_none() && progress.held.is_some() {
@@ -212,9 +212,11 @@ impl Keeper {
                     );
                 }
                 held.due = due;
-                held.ask = Instant::now() + next.clamp(Duration::from_secs(60), WITHOUT_WINDOW);
+                held.ask = Instant::now() + next.clamp(Duration::from_secs(60), WINDOW_INTERVAL);
             }),
-            Err(reason) => debug!(name, %reason, "no window for the renewal of a certificate"),
+            Err(reason) => {
+                debug!(name, %reason, "the renewal window of a certificate could not be queried")
+            }
         }
     }
 
@@ -256,14 +258,14 @@ impl Keeper {
             progress.error = Some(error.to_string());
             wait
         });
-        warn!(name, %error, next_try = ?wait, "no certificate; `noren reload` tries at once");
+        warn!(name, %error, next_try = ?wait, "no certificate was obtained; `noren reload` tries again at once");
         false
     }
 
     fn try_at_once(&self) {
         self.with_names(|names| {
             for progress in names.values_mut().filter(|one| one.failures > 0) {
-                progress.not_before = progress.tried.map(|tried| tried + BREATH);
+                progress.not_before = progress.tried.map(|tried| tried + SHORTEST_PAUSE);
             }
         });
     }
@@ -279,12 +281,12 @@ impl Keeper {
 
 impl Progress {
     /// Resets the failures after a success.
-    fn rest(&mut self) {
+    fn reset_failures(&mut self) {
         let rest = self
             .held
             .as_ref()
-            .map(|held| due::rest(held.begins, held.expires));
-        // Without a file somebody has taken it away in this very moment.
+            .map(|held| due::renewal_pause(held.begins, held.expires));
+        // Without a file, it was removed at this moment.
         let rest = rest.unwrap_or_else(|| due::wait(1, false));
         self.not_before = Some(Instant::now() + rest);
     }
@@ -300,7 +302,7 @@ impl Progress {
     }
 }
 
-impl Held {
+impl CurrentCertificate {
     fn of(loaded: &LoadedCertificate) -> Self {
         let certificate = loaded.end_entity();
         let share = certificate.map_or(0.0, |der| due::share(der));
@@ -321,7 +323,7 @@ impl Held {
     fn is_turn(&mut self, now: Instant) -> bool {
         let is_turn = self.ask <= now;
         if is_turn {
-            self.ask = now + WITHOUT_WINDOW;
+            self.ask = now + WINDOW_INTERVAL;
         }
         is_turn
     }
@@ -346,7 +348,7 @@ mod tests {
     #[test]
     fn an_authority_is_asked_about_a_certificate_once_a_day_however_often_it_is_looked_at() {
         let begin = Instant::now();
-        let mut held = Held {
+        let mut held = CurrentCertificate {
             begins: UNIX_EPOCH,
             expires: UNIX_EPOCH,
             due: UNIX_EPOCH,
@@ -356,6 +358,6 @@ mod tests {
         };
         let looks = (0..300).map(|look| begin + look * IDLE);
         let asked: Vec<_> = looks.filter(|now| held.is_turn(*now)).collect();
-        assert_eq!(asked, [0, 1, 2].map(|day| begin + day * WITHOUT_WINDOW));
+        assert_eq!(asked, [0, 1, 2].map(|day| begin + day * WINDOW_INTERVAL));
     }
 }

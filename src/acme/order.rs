@@ -14,7 +14,7 @@ use super::account::make_home;
 use super::error::{AcmeError, explain, problem_text};
 use crate::config::{Acme, Certificate, Challenge};
 use crate::fs::draft;
-use crate::tls::{Challenges, LoadedCertificate, Shown};
+use crate::tls::{Challenges, LoadedCertificate, PresentedProof};
 
 /// Time limit for the authority to validate the name, and then again to issue the certificate.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -81,7 +81,7 @@ async fn show(
     order: &mut Order,
     acme: &Acme,
     challenges: &Challenges,
-) -> Result<Vec<Shown>, AcmeError> {
+) -> Result<Vec<PresentedProof>, AcmeError> {
     let explain = explain(&acme.directory);
     let kind = match acme.challenge {
         Challenge::TlsAlpn => ChallengeType::TlsAlpn01,
@@ -95,7 +95,7 @@ async fn show(
             continue;
         }
         let offered = authorization.challenges.iter();
-        let offered: Vec<String> = offered.map(|one| called(&one.r#type)).collect();
+        let offered: Vec<String> = offered.map(|one| identifier_name(&one.r#type)).collect();
         let name = authorization.identifier().to_string();
         let Some(mut challenge) = authorization.challenge(kind.clone()) else {
             return Err(AcmeError::NotOffered {
@@ -113,7 +113,7 @@ async fn show(
     Ok(all)
 }
 
-fn called(kind: &ChallengeType) -> String {
+fn identifier_name(kind: &ChallengeType) -> String {
     match kind {
         ChallengeType::Http01 => "http-01".to_owned(),
         ChallengeType::Dns01 => "dns-01".to_owned(),

@@ -49,11 +49,11 @@ pub(super) fn keyboard(
         Some(false) => Err(Refusal::new(
             StatusCode::CONFLICT,
             format!(
-                "t{number} may only look, or its console has no keyboard to hand over (typing = \"all\" or \"none\")"
+                "t{number} may only view, or its console has no keyboard to hand over (typing = \"all\" or \"none\")"
             ),
         )),
         None => Err(Refusal::not_found(format!(
-            "t{number} is no tunnel to a shared console"
+            "t{number} is not a tunnel to a shared console"
         ))),
     }
 }

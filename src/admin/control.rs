@@ -26,27 +26,27 @@ pub enum Order {
 
 /// A command with the channel for its result.
 #[derive(Debug)]
-pub struct Ordered {
+pub struct PendingOrder {
     /// The command.
     pub order: Order,
     answer: oneshot::Sender<Result<String, String>>,
 }
 
-impl Ordered {
+impl PendingOrder {
     /// Reports the result, or the reason why nothing was done.
     pub fn answer(self, outcome: Result<String, String>) {
-        // Whoever has gone away meanwhile finds it in the log.
+        // If the sender has left, the result is in the log.
         let _ = self.answer.send(outcome);
     }
 }
 
 /// The queue of commands.
 #[derive(Debug)]
-pub struct Orders(mpsc::Receiver<Ordered>);
+pub struct Orders(mpsc::Receiver<PendingOrder>);
 
 impl Orders {
     /// Waits for the next command; for ever if there can be no more.
-    pub async fn next(&mut self) -> Ordered {
+    pub async fn next(&mut self) -> PendingOrder {
         match self.0.recv().await {
             Some(ordered) => ordered,
             None => pending().await,
@@ -56,22 +56,24 @@ impl Orders {
 
 /// Sender of commands.
 #[derive(Clone, Debug)]
-pub(super) struct Desk(mpsc::Sender<Ordered>);
+pub(super) struct OrderSender(mpsc::Sender<PendingOrder>);
 
 /// Creates the sender and the queue of commands.
-pub(super) fn desk() -> (Desk, Orders) {
+pub(super) fn order_queue() -> (OrderSender, Orders) {
     let (sender, receiver) = mpsc::channel(WAITING);
-    (Desk(sender), Orders(receiver))
+    (OrderSender(sender), Orders(receiver))
 }
 
-impl Desk {
+impl OrderSender {
     async fn give(&self, order: Order) -> Result<Result<String, String>, Refusal> {
         let unavailable =
             |reason: &'static str| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason);
         let (answer, outcome) = oneshot::channel();
         self.0
-            .try_send(Ordered { order, answer })
-            .map_err(|_| unavailable("nobody takes orders here now; try again"))?;
+            .try_send(PendingOrder { order, answer })
+            .map_err(|_| {
+                unavailable("no control command can be accepted at the moment; try again")
+            })?;
         outcome
             .await
             .map_err(|_| unavailable("Noren stopped before this was done"))

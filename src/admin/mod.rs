@@ -33,11 +33,13 @@ use tracing::{debug, error, info};
 
 use crate::config::{Config, Limits, ListenAddress};
 use crate::http::{AbortAfterFlush, Activity, Drain, Framing, Sent, Stall, Transport};
-use crate::net::{AcceptLoop, AcceptReport, BindError, Inherited, Listener, Slots, Stream};
+use crate::net::{
+    AcceptLoop, AcceptReport, BindError, ConnectionPermits, Inherited, Listener, Stream,
+};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Measured;
 
-pub use control::{Order, Ordered, Orders};
+pub use control::{Order, Orders, PendingOrder};
 pub(crate) use page::Page;
 pub(crate) use recordings::RecordingPages;
 pub(crate) use view::View;
@@ -77,7 +79,7 @@ impl Admin {
         let socket = admin.socket.clone().map(ListenAddress::Unix);
         let address = admin.address.clone().map(ListenAddress::Tcp);
         let wanted = [(socket, Scope::All), (address, Scope::Watching)];
-        let (desk, orders) = control::desk();
+        let (desk, orders) = control::order_queue();
         let mut doors = Vec::new();
         for (address, scope) in wanted {
             let Some(address) = address else { continue };
@@ -117,7 +119,7 @@ impl AdminListener {
     /// Accepts connections until the server stops; then the socket is closed and its file removed.
     async fn accept_all(self) {
         info!(address = %self.listener, "admin socket open");
-        let slots = Slots::new(CONNECTIONS, 0);
+        let slots = ConnectionPermits::new(CONNECTIONS, 0);
         let accepting = async {
             let mut accepting = AcceptLoop::default();
             loop {
@@ -142,7 +144,9 @@ impl AdminListener {
                 %error,
                 "cannot accept on the admin socket; trying again"
             ),
-            AcceptReport::Again => info!(listener = %self.listener, "accepting again"),
+            AcceptReport::Again => {
+                info!(listener = %self.listener, "connections are accepted again")
+            }
         }
     }
 

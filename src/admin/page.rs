@@ -72,7 +72,7 @@ impl Page {
 
     /// Takes the sample of this second, and publishes it with the status if the page is open. To be called once a
     /// second.
-    pub(crate) fn look(&self) {
+    pub(crate) fn sample(&self) {
         let metrics = &self.view.telemetry.metrics;
         let (requests, errors) = metrics.requests.totals();
         let counted = Counted {
@@ -103,7 +103,7 @@ impl Page {
         let view = self.view.clone();
         self.view
             .shutdown
-            .spawn(async move { view.look_at_apps().await });
+            .spawn(async move { view.probe_apps().await });
         let mut status = self.status();
         status.insert("sample".to_owned(), sample.to_vec().into());
         if let Ok(data) = Data::json(&Value::Object(status).to_string()) {

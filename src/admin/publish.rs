@@ -166,7 +166,7 @@ impl Publisher {
                 }),
             )),
             Err(mut refusal) => {
-                // Once the server stops, nobody waits for what such a sender still has.
+                // Once the server stops, the rest of such a stream is not awaited.
                 if !self.shutdown.has_begun() {
                     refuse(body, &self.shutdown);
                 }
@@ -201,10 +201,10 @@ impl Publisher {
                 Some(Err(_trailers)) => continue,
                 None => lines.finish(),
             }
-            // Kept together: one write to the disk for all that came together.
+            // Together: one write to the disk for all lines that arrived together.
             let mut unkept = Vec::new();
             let taken = self.take_batch(name, labels, &mut lines, progress, &mut unkept);
-            self.settle(unkept, progress).await?;
+            self.confirm_batch(unkept, progress).await?;
             taken?;
             if lines.is_too_long() {
                 progress.line += 1;
@@ -241,7 +241,7 @@ impl Publisher {
 
     /// Waits until these lines are as durable as their channel promises. A line behind a refused one may have been
     /// published, and is counted separately.
-    async fn settle(
+    async fn confirm_batch(
         &self,
         unkept: Vec<(u64, Published)>,
         progress: &mut Progress,

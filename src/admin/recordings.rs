@@ -182,7 +182,7 @@ fn listed(directory: &std::path::Path) -> Value {
 async fn send(file: File, to: &mpsc::Sender<std::io::Result<Bytes>>) {
     let lock = file.try_clone();
     let mut file = tokio::fs::File::from_std(file);
-    // Looked at before the end is reached, so that nothing is missed that was written before the writer let go.
+    // Checked before the end is reached, so that nothing is missed that was written before the lock was released.
     let mut was_open = true;
     loop {
         let mut piece = BytesMut::with_capacity(PIECE);

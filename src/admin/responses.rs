@@ -73,7 +73,7 @@ pub(super) fn no_store(response: &mut Response<Body>) {
 pub(super) fn not_allowed(method: &'static str) -> Refusal {
     Refusal::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        format!("this address takes {method} only"),
+        format!("this address accepts {method} only"),
     )
     .allow(method)
 }

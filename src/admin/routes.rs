@@ -11,7 +11,7 @@ use tracing::debug;
 use crate::admin::View;
 use crate::admin::addresses::drain;
 use crate::admin::consoles::keyboard;
-use crate::admin::control::{Desk, Order};
+use crate::admin::control::{Order, OrderSender};
 use crate::admin::publish::Publisher;
 use crate::admin::responses::{health, no_store, not_allowed, object, refused, unknown};
 use crate::config::ChannelName;
@@ -20,7 +20,7 @@ use crate::hub::{Format, From, Hub, SubscribeError};
 use crate::push::{EventStreamOptions, event_stream};
 use crate::shutdown::Shutdown;
 use crate::telemetry;
-use crate::telemetry::audit::Who;
+use crate::telemetry::audit::AuditClient;
 
 /// List of the resources, included in every 404.
 const KNOWN: &str = "the admin socket has POST /publish/CHANNEL, GET /events/CHANNEL, GET /status, POST /close/WHAT, \
@@ -46,7 +46,7 @@ pub(super) enum Scope {
 #[derive(Debug)]
 pub(super) struct Routes {
     hub: Hub,
-    desk: Desk,
+    desk: OrderSender,
     publisher: Publisher,
     view: View,
     scope: Scope,
@@ -55,7 +55,7 @@ pub(super) struct Routes {
 
 impl Routes {
     /// The resources of a listener; `idle` is the time limit without a byte of a message.
-    pub(super) fn new(view: View, desk: Desk, scope: Scope, idle: Duration) -> Self {
+    pub(super) fn new(view: View, desk: OrderSender, scope: Scope, idle: Duration) -> Self {
         Self {
             hub: view.hub.clone(),
             shutdown: view.shutdown.clone(),
@@ -96,7 +96,7 @@ impl Routes {
                     .await
             }
             ["", "status"] => {
-                self.view.look_at_apps().await;
+                self.view.probe_apps().await;
                 self.reading(request, |parts| self.status(parts))
             }
             ["", "close", what] => self.close(what, request),
@@ -177,9 +177,9 @@ impl Routes {
                 error => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
                     .retry_after(self.hub.retry()),
             })?;
-        let who = Who {
+        let who = AuditClient {
             peer: "the admin socket".to_owned(),
-            ..Who::default()
+            ..AuditClient::default()
         };
         let subscription = subscription.audited(who, &names);
         let stop = self.shutdown.requested_owned();

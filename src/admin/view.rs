@@ -22,7 +22,7 @@ use crate::clock;
 use crate::cluster::{Cluster, ClusterStatus};
 use crate::http::Refusal;
 use crate::hub::Hub;
-use crate::net::Slots;
+use crate::net::ConnectionPermits;
 use crate::shutdown::Shutdown;
 use crate::sources::Sources;
 use crate::spool::SpoolUse;
@@ -46,7 +46,7 @@ pub(crate) struct View {
     /// Serial consoles with several viewers.
     pub consoles: Consoles,
     /// Connection permits of the public listeners.
-    pub slots: Slots,
+    pub slots: ConnectionPermits,
     /// Bytes and files in the spool.
     pub spool: SpoolUse,
     /// Certificates of an ACME authority.
@@ -232,7 +232,7 @@ impl View {
     }
 
     /// Checks in parallel whether the apps can be reached that no request has tried in the last seconds.
-    pub(super) async fn look_at_apps(&self) {
+    pub(super) async fn probe_apps(&self) {
         let apps = self.apps.now();
         let looks = apps.iter().cloned();
         let mut looks: Vec<_> = looks

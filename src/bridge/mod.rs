@@ -26,10 +26,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::config;
 use crate::http::{Body, Context, Incoming, Lease, Refusal};
-use crate::net::Slot;
+use crate::net::ConnectionPermit;
 use crate::rfb::{Rejection, Session};
 use crate::shutdown::Shutdown;
-use crate::telemetry::{Begun, Tunnel, TunnelKind, ViewerState, audit};
+use crate::telemetry::{Tunnel, TunnelInfo, TunnelKind, ViewerState, audit};
 use crate::tls::Outgoing;
 use crate::websocket::{ClientStream, Handshake, Upgrade};
 
@@ -55,7 +55,7 @@ pub(crate) struct Opened {
     /// The subprotocol that the handshake is accepted with.
     pub subprotocol: Subprotocol,
     /// Its connection permit, if it has one of its own.
-    pub slot: Option<Slot>,
+    pub slot: Option<ConnectionPermit>,
     /// Its pair of audit lines.
     pub line: audit::Opened,
     /// Its recorder, if it is recorded.
@@ -142,13 +142,13 @@ pub(crate) fn open(
     let response = handshake.accept(name.as_deref());
     shutdown.spawn(async move {
         if let Some(client) = upgrade.client().await {
-            let begun = Begun {
+            let begun = TunnelInfo {
                 kind: TunnelKind::Console,
-                peer: target.line.who().peer.clone(),
-                target: target.line.what().target.clone().unwrap_or_default(),
+                peer: target.line.client().peer.clone(),
+                target: target.line.object().target.clone().unwrap_or_default(),
                 user: target.user(),
                 session: target.lease.as_ref().and_then(Lease::session),
-                rfb: target.line.what().rfb,
+                rfb: target.line.object().rfb,
                 viewer: target.viewer(),
                 subprotocol: name,
             };
@@ -167,12 +167,12 @@ pub(crate) fn open(
 
 /// Accepts a handshake only to send the client a refusal in its own protocol, and closes with 1011. `slot` is held
 /// until the client has gone.
-pub(crate) fn turn_away(
+pub(crate) fn refuse_in_rfb(
     mut request: Request<Incoming>,
     handshake: Handshake,
     subprotocol: Subprotocol,
     rejection: Rejection,
-    slot: Option<Slot>,
+    slot: Option<ConnectionPermit>,
     (client, settings, shutdown): (&Context, &config::Bridge, &Shutdown),
 ) -> Response<Body> {
     let upgrade = Upgrade::of(&mut request);

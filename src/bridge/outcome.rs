@@ -40,7 +40,7 @@ pub(super) enum End {
     NotRecorded,
     #[error("closed by an administrator")]
     ByAdministrator,
-    #[error("its token was taken away")]
+    #[error("its token was removed")]
     TokenGone,
     #[error("the client fell behind by more than shared.lag")]
     Lagging,

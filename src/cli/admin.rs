@@ -22,7 +22,7 @@ use crate::cli::{Failure, file_or_default, load_or_advise};
 /// Size limit of a response: a status with all its rows.
 const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
 /// Time limit of a response.
-const PATIENCE: Duration = Duration::from_secs(10);
+const RESPONSE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Arguments that locate the admin socket.
 #[derive(Debug, Args)]
@@ -152,13 +152,13 @@ pub(super) async fn request(socket: &Path, method: Method, target: &str) -> anyh
         }
         Err(anyhow!("{}", String::from_utf8_lossy(&body).trim_end()))
     };
-    let answered = tokio::time::timeout(PATIENCE, alongside(connection, exchange)).await;
+    let answered = tokio::time::timeout(RESPONSE_LIMIT, run_with(connection, exchange)).await;
     answered.map_err(|_| anyhow!("{}: no answer within {PATIENCE:?}", socket.display()))?
 }
 
 /// Runs `talk` while the connection is driven beside it. Data that was received before the connection ends can still be
 /// read.
-pub(super) async fn alongside<T>(
+pub(super) async fn run_with<T>(
     connection: impl Future<Output = hyper::Result<()>>,
     talk: impl Future<Output = T>,
 ) -> T {

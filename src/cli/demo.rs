@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use crate::cli::admin::request;
 use crate::cli::serve::{log_end, runtime};
 use crate::cli::{Failure, print};
-use crate::demo::{self, Backstage};
+use crate::demo::{self, Services};
 use crate::signals::Signals;
 
 /// Ports that are tried in turn if none is given.
@@ -34,7 +34,7 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let backstage = Backstage::start().context("start the demo app")?;
+        let backstage = Services::start().context("start the demo app")?;
         let config = |address: &str| {
             Config::parse(&backstage.config(address), "demo").map_err(Failure::configuration)
         };
@@ -81,7 +81,7 @@ async fn serve(server: Server, admin: &Path) -> Result<(), Failure> {
     let banner = server.local_addrs().first().copied();
     let banner = banner.map(|address| demo::banner(address, admin, &program()));
     let stop = async {
-        settled(admin).await;
+        wait_until_ready(admin).await;
         if let Some(banner) = banner {
             // Nobody may be reading, and that changes nothing.
             let _ = print(&banner);
@@ -94,7 +94,7 @@ async fn serve(server: Server, admin: &Path) -> Result<(), Failure> {
 
 /// Waits until the admin socket responds and the source of the demo is connected, because the log has reported both by
 /// then. On a slow machine a line of the log may still follow the address.
-async fn settled(admin: &Path) {
+async fn wait_until_ready(admin: &Path) {
     let connected = async {
         while !is_connected(admin).await {
             sleep(Duration::from_millis(20)).await;

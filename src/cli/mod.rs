@@ -207,7 +207,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// Prints the reason of a failure.
-pub(crate) fn complain(failure: &Failure) {
+pub(crate) fn report_error(failure: &Failure) {
     output::note(&failure.to_string());
 }
 

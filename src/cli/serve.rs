@@ -10,7 +10,7 @@ use noren::config::{
 };
 use noren::server::Inheritance;
 use noren::{
-    Config, Drained, Faults, Handle, Order, Ordered, Orders, Server, SetupError, telemetry,
+    Config, Drained, Faults, Handle, Order, Orders, PendingOrder, Server, SetupError, telemetry,
 };
 use tokio::runtime::{Builder, Runtime};
 use tracing::{error, info, warn};
@@ -224,9 +224,9 @@ async fn serve(
     notify::ready();
     let beating = handle.clone();
     let stop = async {
-        let wishes = Wishes { signals, orders };
+        let wishes = ControlEvents { signals, orders };
         tokio::select! {
-            () = obey(wishes, &handle, again) => {}
+            () = handle_events(wishes, &handle, again) => {}
             () = notify::feed_watchdog(move || beat(beating.clone())) => {}
         }
     };
@@ -239,7 +239,11 @@ async fn beat(handle: Handle) {
 }
 
 /// Executes control events until one of them is a stop.
-async fn obey(mut wishes: Wishes, handle: &Handle, again: impl Fn() -> Result<Config, Failure>) {
+async fn handle_events(
+    mut wishes: ControlEvents,
+    handle: &Handle,
+    again: impl Fn() -> Result<Config, Failure>,
+) {
     loop {
         let (wish, ordered) = wishes.next().await;
         let outcome = match wish {
@@ -285,7 +289,7 @@ async fn replace(handle: &Handle) -> Result<String, String> {
             let failure = with_causes(&failure);
             error!(
                 reason = failure,
-                "no other process took over; this one serves on"
+                "no other process took over; this one continues to serve"
             );
             Err(failure)
         }
@@ -293,7 +297,7 @@ async fn replace(handle: &Handle) -> Result<String, String> {
 }
 
 /// Waits, after an upgrade, until the last tunnel ends, a limit passes, or a stop is requested.
-async fn wait_for_tunnels(wishes: &mut Wishes, handle: &Handle) {
+async fn wait_for_tunnels(wishes: &mut ControlEvents, handle: &Handle) {
     let limit = async {
         match handle.handover_limit() {
             Some(limit) => tokio::time::sleep(limit).await,
@@ -308,14 +312,14 @@ async fn wait_for_tunnels(wishes: &mut Wishes, handle: &Handle) {
 }
 
 /// Control events: signals, and commands on the admin socket.
-struct Wishes {
+struct ControlEvents {
     signals: Signals,
     orders: Option<Orders>,
 }
 
-impl Wishes {
+impl ControlEvents {
     /// Waits for the next control event, with the sender of its outcome.
-    async fn next(&mut self) -> (ControlEvent, Option<Ordered>) {
+    async fn next(&mut self) -> (ControlEvent, Option<PendingOrder>) {
         let ordered = async {
             match &mut self.orders {
                 Some(orders) => orders.next().await,

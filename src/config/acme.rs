@@ -1,4 +1,4 @@
-//! `[acme]`: certificates from an authority that speaks ACME (RFC 8555). Asks nobody for one.
+//! `[acme]`: certificates from an authority that speaks ACME (RFC 8555). Requests none itself.
 
 use std::path::PathBuf;
 

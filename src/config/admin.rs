@@ -12,19 +12,19 @@ use super::value;
 /// The `[admin]` table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Admin {
-    /// `socket`: where. Default none: there is no admin socket.
+    /// `socket`: the path of the socket. Default none: there is no admin socket.
     pub socket: Option<PathBuf>,
     /// `mode`: its permission bits. Default `0o660`, owner and group.
     pub mode: u32,
     /// `address`: `host:port` for metrics and health only. Default none. Anybody who can connect to it can read
     /// them.
     pub address: Option<String>,
-    /// `page`: where the admin page is, on the public listeners. Default none: there is no page.
+    /// `page`: the path of the admin page on the public listeners. Default none: there is no page.
     pub page: Option<PathPrefix>,
-    /// `users`: who may see the page, by the name that the session gives. Nobody else.
+    /// `users`: the users who may see the page, by the name that the session gives.
     pub users: Vec<String>,
-    /// `recordings`: whether they may also see and play the recordings of consoles, with all that was typed. Default
-    /// `false`: who may see the status has not been trusted with that.
+    /// `recordings`: permits them to see and play the recordings of consoles, with everything that was typed. Default
+    /// `false`: the right to see the status does not include the right to see recordings.
     pub recordings: bool,
 }
 

@@ -48,19 +48,20 @@ pub struct AmqpSource {
     pub exchange: String,
     /// `bindings`: routing keys, in which `*` is a word and `#` any number of them. Default `#`.
     pub bindings: Vec<String>,
-    /// `queue`: the name of a queue that outlives the connection. Default none: one of our own, gone with it.
+    /// `queue`: the name of a queue that outlives the connection. Default none: a queue that is deleted with the
+    /// connection.
     pub queue: Option<String>,
     /// `queue-length`: messages the broker keeps in it; the oldest give way. Default 100,000.
     pub queue_length: u32,
     /// `queue-size`: bytes it keeps. Default 64 MiB.
     pub queue_size: u64,
-    /// `queue-expires`: how long a named queue is kept while nobody reads it. Default 1 d.
+    /// `queue-expires`: the time after which an unread named queue is deleted. Default 1 d.
     pub queue_expires: Duration,
     /// `prefetch`: messages on their way to us that are not acknowledged, 1 to 10,000. Default 256.
     pub prefetch: u16,
-    /// `format`: what is in a message. Default `json`.
+    /// `format`: the format of a message. Default `json`.
     pub format: AmqpFormat,
-    /// `raw-content`: whether a Nasqueron message keeps its `rawContent`. Default no.
+    /// `raw-content`: keeps the `rawContent` of Nasqueron's messages. Default no.
     pub raw_content: bool,
     /// `channel`, `event` (for `oslo` by default its `event_type`), `key` and `data`.
     pub mapping: Mapping,

@@ -28,14 +28,14 @@ use super::target_tls::TargetTls;
 /// One `[[app]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct App {
-    /// `name`: how logs and messages call it; letters, digits, `-`, `_` and `.`, at most 64. No two
-    /// apps share one. Default `app`.
+    /// `name`: the name in logs and messages; letters, digits, `-`, `_` and `.`, at most 64. No two apps share one.
+    /// Default `app`.
     pub name: String,
     /// `url`, or `urls` for several: where the app listens. A file must say it; `App::default()` has
     /// `http://127.0.0.1:8010`. Of several, each request goes to the one with the fewest requests.
     pub urls: AppUrls,
-    /// `[app.tls]`: how an app with `https://` is known, and Noren to it. Default `None`: the authorities of this
-    /// system, and no client certificate.
+    /// `[app.tls]`: the verification of an app with `https://`, and Noren's client certificate. Default `None`: the
+    /// authorities of this system, and no client certificate.
     pub tls: Option<TargetTls>,
     /// `hosts`: public host names this app answers. Empty, the default: any.
     pub hosts: Vec<HostPattern>,
@@ -47,22 +47,21 @@ pub struct App {
     /// `server-root`: the prefix the app itself lives under. A `Location` of the app that points to
     /// our origin and lacks it gets it. `""` or `/`, the default, is none.
     pub server_root: Option<PathPrefix>,
-    /// `encoded-slash`: whether paths with `%2F` are passed on, byte for byte. Default no: most apps
-    /// would take it for a slash, after rules for paths were applied to something else.
+    /// `encoded-slash`: passes paths with `%2F` on, byte for byte. Default no: most apps would take it for a slash,
+    /// after rules for paths were applied to something else.
     pub encoded_slash: bool,
-    /// `case-insensitive`: whether `/LOGIN` is `/login` to the app, as on Windows and for some Java
-    /// apps. Its path, its login paths and its logout are known in any letter case then. Default no.
+    /// `case-insensitive`: `/LOGIN` is `/login` to the app, as on Windows and for some Java apps. Its path, its login
+    /// paths and its logout are known in any letter case then. Default no.
     pub case_insensitive: bool,
     /// `methods`: the request methods this app takes; others get 405. HEAD comes with GET. Empty, the
     /// default: any but CONNECT and TRACE.
     pub methods: Methods,
-    /// `origins`, `missing-origin`, `users`, `realm`, `client-certificate` and `client-names`: who may
-    /// come in. The first two are about the WebSockets of the app; what pages of other origins may
-    /// ask for beside those is the app's to say (CORS).
+    /// `origins`, `missing-origin`, `users`, `realm`, `client-certificate` and `client-names`: the requirements for a
+    /// client. The first two apply to the WebSockets of the app; for other requests of pages from other origins the app
+    /// decides itself (CORS).
     pub entrance: Entrance,
-    /// `user-header`: a header that tells the app the name of the visitor who has shown a password
-    /// of `users`. Whatever clients send under this name is removed, on every route: other routes may lead to the
-    /// same app. Default `None`.
+    /// `user-header`: a header with the name of the visitor, for the app, if a password of `users` was verified. The
+    /// header of a client is removed on every route: other routes may lead to the same app. Default `None`.
     pub user_header: Option<String>,
     /// `certificate-header`: the same with the name in the client's certificate. Default `None`.
     pub certificate_header: Option<String>,
@@ -72,8 +71,8 @@ pub struct App {
     /// `[app.response-headers]`: rules for the headers of every response at the paths of this app, errors of Noren too.
     /// They come before those of `[headers]`, name by name. Default none.
     pub response_headers: HeaderRules,
-    /// `request-rate`, `request-burst`, `request-delay-after`, `requests-per-address` and `limit-zone`: what one
-    /// address may ask of this app. Default: no limit but those of `[limits]`.
+    /// `request-rate`, `request-burst`, `request-delay-after`, `requests-per-address` and `limit-zone`: the limits for
+    /// one address at this app. Default: no limit but those of `[limits]`.
     pub request_limits: RequestLimits,
     /// `workers`: requests in flight at each address of the app at most, 1 to 100,000. Default 100. Set it to the
     /// app's threads.
@@ -81,60 +80,57 @@ pub struct App {
     /// `queue`: requests waiting for a worker at most. Beyond, the next gets 503, or the latest of the address that
     /// has most there. Default 1000; 0 makes none wait.
     pub queue: usize,
-    /// `queue-wait`: how long a request waits for a worker, then 503. Default 30 s.
+    /// `queue-wait`: the time that a request waits for a worker, then 503. Default 30 s.
     pub queue_wait: Duration,
-    /// `connect`: to open a connection to the app, then 502. Default 5 s.
+    /// `connect`: the time to open a connection to the app, then 502. Default 5 s.
     pub connect: Duration,
-    /// `response`: from the end of the request to the head of the answer, then 504. Default 10 min.
+    /// `response`: the time from the end of the request to the head of the response, then 504. Default 10 min.
     pub response: Duration,
-    /// `response-idle`: between two pieces of the answer. Default 10 min.
+    /// `response-idle`: the time between two pieces of the response. Default 10 min.
     pub response_idle: Duration,
-    /// `keep-alive`: how long an idle connection to the app is kept for the next request. Default 8
-    /// s, because cheroot (`CherryPy`) closes its side after 10 s. With 0 each request opens its
-    /// own.
+    /// `keep-alive`: the time that an idle connection to the app is kept for the next request. Default 8 s, because
+    /// cheroot (`CherryPy`) closes its side after 10 s. With 0 each request opens its own.
     pub keep_alive: Duration,
-    /// `restart-wait`: how long requests wait for an app that nobody can connect to, counted from when
-    /// that was first seen; then 503. Default 10 s; with 0 none waits.
+    /// `restart-wait`: the time that requests wait for an app that cannot be connected to, from the first failure; then
+    /// 503. Default 10 s; with 0 none waits.
     pub restart_wait: Duration,
-    /// `health-path`: a path that the app is asked for every so often while a worker is free. 5xx, or no
-    /// answer within `connect`: requests wait as for an app that is away. Default none.
+    /// `health-path`: a path that is requested repeatedly while a worker is free. After a 5xx, or no response within
+    /// `connect`, requests wait as for an app that restarts. Default none.
     pub health_path: Option<String>,
-    /// `health-interval`: between two such questions, and between two attempts to connect to an address that could not
-    /// be connected to while others are open. Default 5 s.
+    /// `health-interval`: the time between two such requests, and between two attempts to connect to an address that
+    /// could not be connected to while others are open. Default 5 s.
     pub health_interval: Duration,
     /// `health-failures`: the number of such failures in a row after which an address gets no requests. Default 1.
     pub health_failures: u32,
-    /// `health-successes`: the number of good answers in a row after which it gets them again. Default 1.
+    /// `health-successes`: the number of good responses in a row after which it gets them again. Default 1.
     pub health_successes: u32,
-    /// `health-silence`: how long nothing may come from one of several addresses while a request waits there, until it
-    /// is asked for a sign of life; without one it gets no requests until it answers. With all workers busy it cannot
-    /// answer, and is asked after `queue-wait` without a byte. Default 5 s; 0 is never.
+    /// `health-silence`: the time without bytes from one of several addresses, while a request waits there, after which
+    /// it is probed; without a response to the probe it gets no requests until it responds. With all workers busy it
+    /// cannot respond, and is probed after `queue-wait` without a byte. Default 5 s; 0 is never.
     pub health_silence: Duration,
-    /// `retry-elsewhere`: whether a safe request that waits at an address that ends or falls silent is sent to another,
-    /// although it may have run. Default no.
+    /// `retry-elsewhere`: sends a safe request to another address if its own ends or falls silent, although it may have
+    /// been executed. Default no.
     pub retry_elsewhere: bool,
-    /// `affinity`: how the requests of one visitor find one of several addresses. Default `none`: they do not.
+    /// `affinity`: the binding of one visitor's requests to one of several addresses. Default `none`.
     pub affinity: Affinity,
     /// True if any app of the configuration has affinity by cookie, so that these cookies are taken out of requests to
     /// this one. Not a key.
     pub hides_affinity: bool,
     /// Facts about the other apps of the file. Not a key.
     pub siblings: Siblings,
-    /// `request-spool`: whether a request body is complete before the app is asked, as far as the spool
-    /// has room. Default yes; with no, what is larger than `limits.request-buffer` streams.
+    /// `request-spool`: completes request bodies before the app gets the request, as far as the spool has room. Default
+    /// yes; with no, a body larger than `limits.request-buffer` streams.
     pub request_spool: bool,
-    /// `ignore-client-abort`: whether the app's connection stays open when the client of a request has left. An app
-    /// that notices its end is told at once with `false`. Default true.
+    /// `ignore-client-abort`: keeps the app's connection open when the client of a request has left. With `false` it is
+    /// closed at once, for an app that notices that. Default true.
     pub ignore_client_abort: bool,
-    /// `response-spool`: whether an answer is taken off the worker faster than its client takes it.
-    /// Default yes.
+    /// `response-spool`: takes a response off the worker faster than its client reads it. Default yes.
     pub response_spool: bool,
     /// `compress`: the media types of answers that are compressed for clients that take it. Empty, the
     /// default: none.
     pub compress: Vec<String>,
-    /// `compress-private`: whether that holds for visitors with a cookie or a password, and for answers
-    /// marked as private. Default no: secrets of a page can be guessed from its compressed length
-    /// (BREACH).
+    /// `compress-private`: compresses also for visitors with a cookie or a password, and responses marked as private.
+    /// Default no: secrets of a page can be guessed from its compressed length (BREACH).
     pub compress_private: bool,
     /// `[[app.offload]]`: directories whose files the app may name instead of sending them.
     pub offload: Vec<Offload>,
@@ -199,7 +195,7 @@ impl App {
         rates: &mut HashMap<String, RequestRate>,
     ) -> Vec<Self> {
         let mut apps: Vec<Self> = Vec::new();
-        let mut taken = Taken::default();
+        let mut taken = UsedNames::default();
         root.each_table("app", |table| {
             let app = Self::read(table);
             if table.is_sound() {
@@ -319,7 +315,7 @@ impl App {
     }
 
     /// Refuses two apps for the same requests: the second would never get one.
-    fn check_against(&self, earlier: &[Self], taken: &Taken, table: &mut Table<'_>) {
+    fn check_against(&self, earlier: &[Self], taken: &UsedNames, table: &mut Table<'_>) {
         if taken.names.contains(&self.name) {
             let text = format!(
                 r#"two apps are called "{}"; give each its own name"#,
@@ -348,13 +344,13 @@ impl App {
 
 /// The names and places of the apps so far. There may be thousands.
 #[derive(Default)]
-struct Taken {
+struct UsedNames {
     names: HashSet<String>,
     /// Places of the apps so far, each with the index of its first app.
     places: HashMap<(Option<HostPattern>, PathPrefix), usize>,
 }
 
-impl Taken {
+impl UsedNames {
     fn add(&mut self, app: &App, index: usize) {
         self.names.insert(app.name.clone());
         for place in app.places() {

@@ -42,7 +42,7 @@ impl App {
     }
 }
 
-/// Tells each app of the others.
+/// Adds to each app the facts about the others.
 pub(super) fn introduced(mut apps: Vec<App>) -> Vec<App> {
     let names = names(&apps);
     let mut facts: HashMap<&Place, Facts<'_>> = HashMap::new();

@@ -1,5 +1,5 @@
-//! `[bridge]`: WebSocket connections relayed to sockets, who may open them and where they lead.
-//! Resolves no token and knows nothing of the WebSocket protocol.
+//! `[bridge]`: WebSocket connections that are relayed to sockets, their access rules and their targets. Resolves no
+//! token and knows nothing of the WebSocket protocol.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::reader::Table;
 use super::recording::Recording;
 use super::rfb::Rfb;
 use super::session::SessionRule;
-use super::shared::{Beside, ForAll, Shared};
+use super::shared::{ForAll, RelatedSettings, Shared};
 use super::signed::Signed;
 use super::size::{GIB, KIB, MIB};
 use super::subprotocols;
@@ -20,19 +20,19 @@ use super::target_tls::TargetTls;
 use super::token_source::TokenSource;
 use super::value;
 
-/// One `[[bridge.target]]`: a token with a fixed address, asked before the token sources.
+/// One `[[bridge.target]]`: a token with a fixed address, which has precedence over the token sources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaticTarget {
     /// `token`: matches this name, plain or in base64url. Never empty, and no two targets share
     /// one.
     pub token: String,
-    /// `address`: where the token leads.
+    /// `address`: the address of the target.
     pub address: Endpoint,
-    /// `tls`: how the connection is encrypted. Default `None`: it is not.
+    /// `tls`: the encryption of the connection. Default `None`: none.
     pub tls: Option<TargetTls>,
-    /// `rfb`: whether Noren speaks RFB with it. Default `None`: as `[bridge.rfb]` says.
+    /// `rfb`: the settings for speaking RFB with it. Default `None`: as `[bridge.rfb]` says.
     pub rfb: Option<Rfb>,
-    /// `shared`: whether its viewers share one connection. Default `None`: as `[bridge.shared]` says.
+    /// `shared`: the settings for sharing one connection among its viewers. Default `None`: as `[bridge.shared]` says.
     pub shared: Option<Shared>,
     /// `subprotocols`: those it speaks beside `binary` and `base64`. Default `None`: those of `[bridge]`.
     pub subprotocols: Option<Vec<String>>,
@@ -44,19 +44,19 @@ pub struct Bridge {
     /// `paths`: the paths that are upgraded, with or without a slash at the end. At `/` only a WebSocket
     /// with a token is meant, all else is for files and apps. Never empty. Default `/websockify`.
     pub paths: Vec<String>,
-    /// `origins`, `missing-origin`, `users`, `realm`, `client-certificate` and `client-names`: who may
-    /// come in.
+    /// `origins`, `missing-origin`, `users`, `realm`, `client-certificate` and `client-names`: the requirements for a
+    /// client.
     pub entrance: Entrance,
-    /// `session`: whether the app must know the visitor. Default `None`: as soon as `[session]` has
-    /// a question. A file that requires one has one.
+    /// `session`: requires a session of the visitor at the app. Default `None`: as soon as `[session]` has a question.
+    /// A file that requires one has one.
     pub session: Option<SessionRule>,
     /// `connect`: to open the connection to the target, then the client is refused. Default 5 s.
     pub connect: Duration,
     /// `idle`: without a byte either way, then close 1001. Default `None`, `"off"`: a console may
     /// be silent for days.
     pub idle: Option<Duration>,
-    /// `heartbeat`: between two pings; after two without an answer the tunnel is closed. Default 30
-    /// s. `None`, `"off"`: a peer that vanished is found only when something is sent to it.
+    /// `heartbeat`: the interval of pings; after two without a pong the tunnel is closed. Default 30 s. `None`,
+    /// `"off"`: a peer that vanished is found only when something is sent to it.
     pub heartbeat: Option<Duration>,
     /// `frame-size`: the largest frame sent to the client, 256 bytes to 16 MiB. Default 64 KiB.
     pub frame_size: usize,
@@ -64,19 +64,17 @@ pub struct Bridge {
     /// closed with 1013 (HTTP/2 only; on HTTP/1.1 the client is slowed down instead). 1 KiB to 1
     /// GiB, default 1 MiB.
     pub upload_buffer: usize,
-    /// `http2`: whether a WebSocket may be opened in an HTTP/2 stream (RFC 8441). Default `true`.
+    /// `http2`: permits WebSockets in HTTP/2 streams (RFC 8441). Default `true`.
     pub http2: bool,
-    /// `token-retry`: how long an empty token file, which is one being written, is read again.
-    /// Default 500 ms.
+    /// `token-retry`: the time for which an empty token file, which is being written, is read again. Default 500 ms.
     pub token_retry: Duration,
-    /// `token-file-size`: the largest token file that is read, 1 KiB to 1 GiB. Default 16 MiB, some 300,000
-    /// lines. One that is larger holds no token, and is told as the reason.
+    /// `token-file-size`: the largest token file that is read, 1 KiB to 1 GiB. Default 16 MiB, some 300,000 lines. A
+    /// larger file gives no token, and is reported.
     pub token_file_size: u64,
-    /// `recheck-tokens`: how often it is looked whether the token of an open tunnel still leads to
-    /// the same target; else the tunnel is closed. Default `None`, `"off"`.
+    /// `recheck-tokens`: the interval of checking that the token of an open tunnel still leads to the same target; else
+    /// the tunnel is closed. Default `None`, `"off"`.
     pub recheck_tokens: Option<Duration>,
-    /// `host-token`: whether the token is the host name of the request, and not in its query.
-    /// Default `false`.
+    /// `host-token`: takes the host name of the request as the token, instead of the query. Default `false`.
     pub host_token: bool,
     /// `token-cookie`: the cookie with the token of a request that has none in its query. Default `None`: the query
     /// alone counts.
@@ -86,17 +84,16 @@ pub struct Bridge {
     pub subprotocols: Vec<String>,
     /// `[bridge.signed]`: tokens that are signed links.
     pub signed: Signed,
-    /// `[[bridge.tokens]]`: asked in this order; the first that knows the token wins.
+    /// `[[bridge.tokens]]`: searched in this order; the first that knows the token counts.
     pub tokens: Vec<TokenSource>,
-    /// `[[bridge.target]]`: asked before `tokens`.
+    /// `[[bridge.target]]`: searched before `tokens`.
     pub targets: Vec<StaticTarget>,
-    /// `[bridge.rfb]`: whether Noren speaks RFB with the consoles of all targets and sources without a table of their
-    /// own. Default no.
+    /// `[bridge.rfb]`: the settings of RFB for all targets and sources without a table of their own. Default no.
     pub rfb: Rfb,
-    /// `[bridge.shared]`: whether the viewers of one console share one connection, for all targets and sources without
-    /// a table of their own. Default no.
+    /// `[bridge.shared]`: the settings of shared consoles for all targets and sources without a table of their own.
+    /// Default no.
     pub shared: Shared,
-    /// `[bridge.recording]`: which consoles are recorded.
+    /// `[bridge.recording]`: the recording of consoles.
     pub recording: Recording,
     /// `[bridge.consoles]`: the pages on which consoles are found and opened.
     pub consoles: Consoles,
@@ -235,7 +232,7 @@ impl StaticTarget {
                     "a UNIX socket has no host name; write the one in the certificate as tls.name",
                 );
             }
-            let beside = Beside {
+            let beside = RelatedSettings {
                 rfb: rfb.as_ref(),
                 subprotocols: subprotocols.as_deref(),
                 has_boundary: boundaries.contains_key(&token),

@@ -1,22 +1,18 @@
-//! `[[channel]]`: what is told to many, where it comes from, how much of it is kept, and who may say
-//! something. Connects to nothing.
+//! `[[channel]]`: a named sequence of messages, its history, and the rules for its subscribers and publishers. Connects
+//! to nothing.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::address::socket_path;
-use super::amqp::AmqpSource;
 use super::channel_name::ChannelPattern;
-use super::listener::parse_mode;
 use super::member::Member;
 use super::needs::Needs;
 use super::path_prefix::PathPrefix;
-use super::postgres::PostgresSource;
 use super::reader::Table;
 use super::size::{GIB, KIB};
+use super::source::Source;
 use super::value;
-use super::webhook::WebhookSource;
 
 /// Rule for a subscriber that lags too far behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +55,7 @@ impl Publisher {
 /// Storage of a channel's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreKind {
-    /// The history is in memory and lost with a restart, which subscribers are told as a gap. The default.
+    /// The history is in memory and lost with a restart; subscribers get a gap. The default.
     Memory,
     /// The history is in `hub.store`, and survives a restart and a crash.
     Disk,
@@ -69,17 +65,17 @@ impl StoreKind {
     const NAMES: [(&'static str, Self); 2] = [("memory", Self::Memory), ("disk", Self::Disk)];
 }
 
-/// `[channel.history]`: what a subscriber that comes back can still get.
+/// `[channel.history]`: the messages that are kept for subscribers that come back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct History {
     /// `messages`: at most this many. Default 1,000; 0 keeps none.
     pub messages: usize,
     /// `size`: at most this many bytes of data, up to 1 GiB. Default 1 MiB.
     pub size: usize,
-    /// `age`: none that is older, whatever becomes of the machine's clock; after a restart it is by that clock.
-    /// Default 1 h.
+    /// `age`: the greatest age of a message, measured independently of changes of the machine's clock; after a restart
+    /// by that clock. Default 1 h.
     pub age: Duration,
-    /// `store`: where. Default memory.
+    /// `store`: the storage. Default memory.
     pub store: StoreKind,
     /// `ids`: of how many messages the publisher's own id is remembered, for `age`, so that a second one with the
     /// same id is not published. Default 1,000; 0 remembers none.
@@ -98,58 +94,6 @@ impl Default for History {
     }
 }
 
-/// Separation of messages in a stream of bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
-    /// One a line. The default.
-    Lines,
-    /// Each message ends with the channel's `boundary`.
-    Boundary,
-    /// One JSON object a line: `{"event": …, "key": …, "data": …, "channel": …}`.
-    Json,
-}
-
-impl Framing {
-    const NAMES: [(&'static str, Self); 3] = [
-        ("lines", Self::Lines),
-        ("boundary", Self::Boundary),
-        ("json", Self::Json),
-    ];
-}
-
-/// One `[[channel.source]]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// `wok`: a push socket of an app, to which Noren connects once.
-    Wok {
-        /// `address`: `unix:/path`.
-        address: PathBuf,
-    },
-    /// `listen`: a socket on which programs of this machine write messages.
-    Listen(Listen),
-    /// `amqp`: messages of a RabbitMQ exchange.
-    Amqp(Box<AmqpSource>),
-    /// `postgres`: notifications or an outbox table of a PostgreSQL database.
-    Postgres(Box<PostgresSource>),
-    /// `webhook`: signed requests of another service.
-    Webhook(Box<WebhookSource>),
-}
-
-/// The socket of a `listen` source.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listen {
-    /// `address`: `unix:/path`.
-    pub address: PathBuf,
-    /// `type`: whether each datagram is a message, instead of a stream of them. Default stream.
-    pub datagram: bool,
-    /// `framing`: how messages follow each other in a stream. Default lines.
-    pub framing: Framing,
-    /// `mode`: permission bits of the socket. Default `0o660`.
-    pub mode: u32,
-    /// `users`: names or numbers of the users that may write. Empty, the default: whoever the mode lets.
-    pub users: Vec<String>,
-}
-
 /// One `[[channel]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Channel {
@@ -157,49 +101,49 @@ pub struct Channel {
     pub name: ChannelPattern,
     /// `token`: the bridge's tokens of this name are served from this channel. Default none.
     pub token: Option<String>,
-    /// `boundary`: what ends a message for sources and pages of Wok's kind. Default `//EOM//`.
+    /// `boundary`: the end of a message for sources and pages of Wok's kind. Default `//EOM//`.
     pub boundary: String,
     /// `slow`: default `disconnect`.
     pub slow: Slow,
-    /// `needs`: what opens it to those who listen. Default `None`: what the hub and its tokens say.
+    /// `needs`: the requirement for subscribing. Default `None`: the one of the hub and its tokens.
     pub needs: Option<Needs>,
-    /// `subscribers`: the users and groups that may listen. Empty, the default: whoever it is opened to.
+    /// `subscribers`: the users and groups that may subscribe. Empty, the default: everybody who meets `needs`.
     pub subscribers: Vec<Member>,
-    /// `publishers`: the users and groups that may publish, of those who can: pages, and bearers of tokens.
-    /// Empty, the default: all of them.
+    /// `publishers`: the users and groups that may publish, for pages and bearers of tokens. Empty, the default: all of
+    /// them.
     pub publishers: Vec<Member>,
-    /// `publish`: who may publish. Default `local`.
+    /// `publish`: the kinds of permitted publishers. Default `local`.
     pub publish: Vec<Publisher>,
-    /// `app`: the name of the app that is asked and told. Default none: the first.
+    /// `app`: the name of the app that gets queries, messages and hooks. Default none: the first.
     pub app: Option<String>,
     /// `receive`: the path at the app that takes the messages of pages. Default none.
     pub receive: Option<PathPrefix>,
-    /// `presence`: whether it can be asked who listens, and changes are told. Default no.
+    /// `presence`: publishes the presence and its changes. Default no.
     pub presence: bool,
-    /// `on-first-join`: a path at the app that is told when somebody listens. Default none.
+    /// `on-first-join`: a path at the app that is called for the first subscriber. Default none.
     pub on_first_join: Option<PathPrefix>,
-    /// `on-last-leave`: a path at the app that is told when nobody listens any more. Default none.
+    /// `on-last-leave`: a path at the app that is called when the last subscriber has left. Default none.
     pub on_last_leave: Option<PathPrefix>,
-    /// `compress`: whether what is sent to subscribers is compressed, if they can read that. Default no.
+    /// `compress`: compresses messages for subscribers that support it. Default no.
     pub compress: bool,
-    /// `compress-private`: also for those who came with a session or a token. Default no.
+    /// `compress-private`: also for subscribers with a session or a token. Default no.
     pub compress_private: bool,
     /// The `[channel.history]` table.
     pub history: History,
-    /// `[[channel.source]]`: where messages come from.
+    /// `[[channel.source]]`: the sources of messages.
     pub sources: Vec<Source>,
 }
 
 /// The names, sockets and tables of the channels above: sets, because a file may have tens of thousands.
 #[derive(Default)]
-struct Taken {
+struct UsedNames {
     names: HashSet<ChannelPattern>,
     sockets: HashSet<PathBuf>,
     outboxes: HashSet<String>,
     webhooks: HashSet<String>,
 }
 
-impl Taken {
+impl UsedNames {
     fn add(&mut self, channel: &Channel) {
         let webhooks = channel.sources.iter().filter_map(Source::webhook);
         self.webhooks.extend(webhooks.map(str::to_owned));
@@ -238,7 +182,7 @@ impl Channel {
 
     pub(super) fn read_all(root: &mut Table<'_>) -> Vec<Self> {
         let mut channels: Vec<Self> = Vec::new();
-        let mut taken = Taken::default();
+        let mut taken = UsedNames::default();
         root.each_table("channel", |table| {
             let Some(channel) = Self::read(table) else {
                 return;
@@ -303,7 +247,7 @@ impl Channel {
     }
 
     /// Checks the channel against its other keys and the other channels.
-    fn compare(&self, taken: &Taken, table: &Table<'_>) {
+    fn compare(&self, taken: &UsedNames, table: &Table<'_>) {
         if taken.names.contains(&self.name) {
             let text = format!(r#"two channels have the name "{}"; remove one"#, self.name);
             table.problem("name", text);
@@ -352,7 +296,7 @@ impl Channel {
                 table.problem("source", text);
             }
         }
-        // As it is read elsewhere an empty list would be everybody, which nobody means who writes one.
+        // An empty list would mean everybody, which is not what its author intends.
         for (key, list) in [
             ("subscribers", &self.subscribers),
             ("publishers", &self.publishers),
@@ -385,113 +329,5 @@ impl History {
             }),
             ids: table.number("ids", default.ids, 0..=1_000_000),
         }
-    }
-}
-
-/// The kinds of `[[channel.source]]`.
-#[derive(Clone, Copy)]
-enum Kind {
-    Wok,
-    Listen,
-    Amqp,
-    Postgres,
-    Webhook,
-}
-
-impl Source {
-    fn read(table: &mut Table<'_>) -> Option<Self> {
-        let kinds = [
-            ("wok", Kind::Wok),
-            ("listen", Kind::Listen),
-            ("amqp", Kind::Amqp),
-            ("postgres", Kind::Postgres),
-            ("webhook", Kind::Webhook),
-        ];
-        let kind = table.required("source", r#""wok""#, |text| value::choice(text, &kinds));
-        match kind {
-            Some(Kind::Amqp) => return AmqpSource::read(table).map(Box::new).map(Self::Amqp),
-            Some(Kind::Postgres) => {
-                let source = PostgresSource::read(table);
-                return source.map(Box::new).map(Self::Postgres);
-            }
-            Some(Kind::Webhook) => {
-                return WebhookSource::read(table).map(Box::new).map(Self::Webhook);
-            }
-            Some(Kind::Wok | Kind::Listen) | None => {}
-        }
-        if kind.is_none() {
-            // What else it needs depends on what it is.
-            table.pass_over();
-            return None;
-        }
-        let address = table.required("address", r#""unix:/run/app/push""#, |text| {
-            text.strip_prefix("unix:").map_or_else(
-                || {
-                    Err(format!(
-                        r#"{text:?} is not a UNIX socket; write "unix:/path""#
-                    ))
-                },
-                |path| socket_path(text, path),
-            )
-        });
-        match kind? {
-            Kind::Wok => Some(Self::Wok { address: address? }),
-            Kind::Listen => Listen::read(table, address).map(Self::Listen),
-            Kind::Amqp | Kind::Postgres | Kind::Webhook => None,
-        }
-    }
-
-    /// The socket that is opened for it, if it is one that listens.
-    #[must_use]
-    pub fn listens_on(&self) -> Option<&Path> {
-        match self {
-            Self::Listen(listen) => Some(&listen.address),
-            Self::Wok { .. } | Self::Amqp(_) | Self::Postgres(_) | Self::Webhook(_) => None,
-        }
-    }
-
-    /// The table that it empties, with its database.
-    fn outbox(&self) -> Option<String> {
-        match self {
-            Self::Postgres(source) => {
-                let (server, table) = source.outbox()?;
-                Some(format!("{table} of {server}"))
-            }
-            Self::Wok { .. } | Self::Listen(_) | Self::Amqp(_) | Self::Webhook(_) => None,
-        }
-    }
-
-    /// The path of a webhook, in the form in which paths of requests are compared.
-    #[must_use]
-    pub fn webhook(&self) -> Option<&str> {
-        match self {
-            Self::Webhook(source) => Some(source.path.decoded()),
-            Self::Wok { .. } | Self::Listen(_) | Self::Amqp(_) | Self::Postgres(_) => None,
-        }
-    }
-}
-
-impl Listen {
-    fn read(table: &mut Table<'_>, address: Option<PathBuf>) -> Option<Self> {
-        let listen = Self {
-            datagram: table.text("type", false, |text| {
-                value::choice(text, &[("stream", false), ("datagram", true)])
-            }),
-            framing: table.text("framing", Framing::Lines, |text| {
-                value::choice(text, &Framing::NAMES)
-            }),
-            mode: table.text("mode", 0o660, parse_mode),
-            users: table.list("users", Vec::new(), value::not_empty),
-            address: address?,
-        };
-        // Only connections have a peer that can be asked for. The credentials that come with a datagram are in
-        // a control message, and to read those takes unsafe code, which this program has none of.
-        if table.is_sound() && listen.datagram && !listen.users.is_empty() {
-            table.problem(
-                "users",
-                r#"cannot be told from a datagram; write type = "stream", or remove it and let `mode` decide"#,
-            );
-        }
-        Some(listen)
     }
 }

@@ -26,7 +26,7 @@ impl Config {
 
     /// Checks that each requirement can be met, and that each list of users can be enforced.
     pub(super) fn check_needs(&self, root: &Table<'_>) {
-        if !root.nothing_is_wrong() {
+        if !root.has_no_problem() {
             return;
         }
         for channel in &self.channels {

@@ -13,13 +13,12 @@ pub struct ChannelTokens {
     /// `keys`: files with the keys that tokens are checked with, and signed with. Empty, the default:
     /// no channel is opened by a token.
     pub keys: Vec<SecretFile>,
-    /// `audience`: what must be in the claim `aud`. Default `None`: a token that has one is for
-    /// somebody else.
+    /// `audience`: the required value of the claim `aud`. Default `None`: a token that has one is for somebody else.
     pub audience: Option<String>,
-    /// `longest`: how far in the future the end of a token may lie. Default 24 h. `None`, `"off"`: as
-    /// far as it likes, and it need not have one.
+    /// `longest`: the longest time to the expiry of a token. Default 24 h. `None`, `"off"`: as far as it likes, and it
+    /// need not have one.
     pub longest: Option<Duration>,
-    /// `leeway`: how far the clock of the signer may be off. Default 5 s.
+    /// `leeway`: the permitted difference of the signer's clock. Default 5 s.
     pub leeway: Duration,
     /// `cookie`: the cookie that a token may be in. Default `mercureAuthorization`.
     pub cookie: String,
@@ -47,7 +46,7 @@ impl ChannelTokens {
             leeway: table.duration("leeway", default.leeway),
             cookie: table.text("cookie", default.cookie, parse_header_name),
         };
-        // Whoever sets the rest means to have tokens checked, and must not believe that they are.
+        // Without keys no token is checked, although the other settings suggest it.
         if table.is_sound() && tokens.keys.is_empty() && tokens != Self::default() {
             table.problem(
                 "keys",

@@ -5,14 +5,14 @@ use super::value;
 /// The ways of a clipboard.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Clipboard {
-    /// `both`: what is copied on either side is on the other. The default.
+    /// `both`: text may be copied in both directions. The default.
     #[default]
     Both,
     /// `to-host`: only from the browser to the host.
     ToHost,
     /// `to-browser`: only from the host to the browser.
     ToBrowser,
-    /// `none`: what is copied stays on its side.
+    /// `none`: no text is passed on.
     None,
 }
 

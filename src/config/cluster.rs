@@ -17,7 +17,7 @@ pub struct Cluster {
     pub stream: String,
     /// `max-size`: bytes the broker keeps in it. Default 256 MiB.
     pub max_size: u64,
-    /// `max-age`: how long it keeps them. Default 1 d.
+    /// `max-age`: the time for which it keeps them. Default 1 d.
     pub max_age: Duration,
     /// `pending`: messages that wait here for the broker; the next is refused. Default 10,000.
     pub pending: usize,

@@ -8,7 +8,7 @@ use super::view_rules::ViewRules;
 impl Config {
     /// Checks that each list of users of a console can be enforced.
     pub(super) fn check_viewers(&self, root: &Table<'_>) {
-        if !root.nothing_is_wrong() {
+        if !root.has_no_problem() {
             return;
         }
         let bridge = &self.bridge;

@@ -14,7 +14,7 @@ const XTERM: [&str; 1] = ["/usr/share/noren/viewers/xterm"];
 /// The rule for the list of consoles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConsoleList {
-    /// `permitted`: those that the app permits this visitor, where it is asked about each by its name
+    /// `permitted`: those that the app permits this visitor; it is queried about each by its name
     /// (`session.token-path`); elsewhere a name may be the whole secret, and none is shown. The default.
     Permitted,
     /// `all`: all that this visitor may open, because names are no secrets here.
@@ -34,7 +34,7 @@ impl ConsoleList {
 /// The `[bridge.consoles]` table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Consoles {
-    /// `path`: where the pages are. Default none: there are no pages.
+    /// `path`: the path of the pages. Default none: there are no pages.
     pub path: Option<PathPrefix>,
     /// `list`: the consoles that the first page names. Default `permitted`.
     pub list: ConsoleList,

@@ -10,9 +10,9 @@ use super::value;
 /// The rule for client certificates of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateRule {
-    /// `optional`: who has one is known by its name, others are not. The default.
+    /// `optional`: a client with a certificate is known by its name. The default.
     Optional,
-    /// `required`: who has none is refused.
+    /// `required`: a client without a certificate is refused.
     Required,
 }
 
@@ -24,18 +24,18 @@ impl CertificateRule {
 /// The entrance of a route.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entrance {
-    /// `origins`: which browser pages may open WebSockets, and at the hub listen and send. Default
-    /// `same`. Empty: no page may.
+    /// `origins`: the origins of pages that may open WebSockets, and at the hub subscribe and publish. Default `same`.
+    /// Empty: no page may.
     pub origins: Vec<OriginRule>,
-    /// `missing-origin`: whether a WebSocket handshake without an `Origin` header is accepted.
-    /// Default `true`: programs send none, browsers always do.
+    /// `missing-origin`: accepts WebSocket handshakes without an `Origin` header. Default `true`: programs send none,
+    /// browsers always do.
     pub missing_origin: bool,
-    /// `users`: a file of names with passwords or their hashes, one of which must be shown (HTTP
-    /// basic authentication). Default `None`: nobody is asked.
+    /// `users`: a file of names with passwords or their hashes, one of which must be shown (HTTP basic authentication).
+    /// Default `None`: no password is requested.
     pub users: Option<PathBuf>,
-    /// `realm`: what a browser shows when it asks for a password. Default `Noren`.
+    /// `realm`: the text that a browser shows with the request for a password. Default `Noren`.
     pub realm: String,
-    /// `client-certificate`: whether a certificate is needed. Default `optional`.
+    /// `client-certificate`: the rule for client certificates. Default `optional`.
     pub certificate: CertificateRule,
     /// `client-names`: the names, of the subject or among the alternative ones, of which a
     /// certificate must have one. Empty, the default: any the authority has signed.

@@ -24,14 +24,12 @@ pub struct Files {
     pub refuse: Vec<PathPattern>,
     /// `hosts`: the public host names it is for. Empty, the default: any.
     pub hosts: Vec<HostPattern>,
-    /// `directory`: where the files are. A file must say it. Links that lead out of it are not
-    /// followed, and names that begin with a dot are not served.
+    /// `directory`: the directory of the files. Required. Links that lead out of it are not followed, and names that
+    /// begin with a dot are not served.
     pub directory: PathBuf,
-    /// `cache-control`: what browsers are told of keeping a file. Default none: they ask whether it
-    /// has changed.
+    /// `cache-control`: the header for browsers. Default none: they ask if it has changed.
     pub cache_control: Option<String>,
-    /// `precompressed`: whether `x.br`, `x.zst` or `x.gz` is sent for `x` to who takes that. Default
-    /// no.
+    /// `precompressed`: sends `x.br`, `x.zst` or `x.gz` for `x` to clients that support it. Default no.
     pub precompressed: bool,
     /// `[files.response-headers]`: rules for the headers of every response at these paths. They come before those of
     /// `[headers]`, name by name. Default none.
@@ -45,7 +43,7 @@ pub struct Files {
 pub struct Offload {
     /// `path`: with `X-Accel-Redirect: PATH/x` the app names the file `x`. It is no path of visitors.
     pub path: PathPrefix,
-    /// `directory`: where the files are; with `X-Sendfile: DIRECTORY/x` the app names the file `x`.
+    /// `directory`: the directory of the files; with `X-Sendfile: DIRECTORY/x` the app names the file `x`.
     pub directory: PathBuf,
 }
 

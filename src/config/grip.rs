@@ -22,17 +22,16 @@ pub struct Grip {
     pub keys: Vec<SecretFile>,
     /// `issuer`: the claim `iss` of `Grip-Sig`. Default `noren`.
     pub issuer: String,
-    /// `over-http`: whether the app's WebSockets are requests with their events (WebSocket-over-HTTP). Default yes;
-    /// with no they are passed through to the app as WebSockets.
+    /// `over-http`: sends the events of the app's WebSockets as requests (WebSocket-over-HTTP). Default yes; with no
+    /// they are passed through to the app as WebSockets.
     pub over_http: bool,
     /// `refresh`: the shortest time between two fetches of the next link of a stream that has missed nothing. Default
     /// 10 min; 0 believes the link's own timeout.
     pub refresh: Duration,
-    /// `resume`: how long after a loss a visitor with the same address and headers goes on from the history, behind
-    /// the last event it has seen, without a request to the app. Default 0: each is a request.
+    /// `resume`: the time after a loss in which a visitor with the same address and headers continues from the history,
+    /// behind the last event it has seen, without a request to the app. Default 0: each is a request.
     pub resume: Duration,
-    /// `session`: whether held connections end with the visitor's login: each asks the question of `[session]`. Default
-    /// no.
+    /// `session`: ends held connections with the visitor's session: each sends the query of `[session]`. Default no.
     pub session: bool,
     /// `[app.grip.history]`: the messages kept for those that come back.
     pub history: History,

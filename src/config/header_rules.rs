@@ -142,7 +142,7 @@ impl HeaderRules {
     /// Combines these rules with the general ones for other headers: a table never cancels a rule for a header that
     /// it does not name.
     #[must_use]
-    pub fn over(&self, general: &Self) -> Self {
+    pub fn combined_with(&self, general: &Self) -> Self {
         let is_other = |name: &HeaderName| !self.names(name);
         let merge = |own: &[Field], general: &[Field]| {
             let inherited = general.iter().filter(|field| is_other(&field.name));
@@ -305,7 +305,7 @@ mod tests {
             add: vec![field("link", "</b>")],
             default: vec![field("server", "mine")],
         };
-        let merged = own.over(&general);
+        let merged = own.combined_with(&general);
         assert_eq!(merged.remove, own.remove);
         assert_eq!(
             merged.set,
@@ -313,7 +313,7 @@ mod tests {
         );
         assert_eq!(merged.add, [field("link", "</b>")]);
         assert_eq!(merged.default, [field("server", "mine"), field("x-c", "1")]);
-        assert_eq!(HeaderRules::default().over(&general), general);
+        assert_eq!(HeaderRules::default().combined_with(&general), general);
         assert!(HeaderRules::default().is_empty() && !general.is_empty());
     }
 

@@ -70,7 +70,7 @@ impl SecurityHeaders {
                 .collect(),
             ..HeaderRules::default()
         };
-        self.rules.over(&keys)
+        self.rules.combined_with(&keys)
     }
 }
 

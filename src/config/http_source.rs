@@ -1,4 +1,4 @@
-//! `source = "http"` of a `[[bridge.tokens]]`: the question, and the places of its answer. Asks nobody.
+//! `source = "http"` of a `[[bridge.tokens]]`: the request, and the places in its response. Sends nothing.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,20 +17,20 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 /// The keys of `source = "http"`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpSource {
-    /// `url`: what is asked for, with the token in the place of `{token}`.
+    /// `url`: the URL of the request, with `{token}` in the place of the token.
     pub url: TokenUrl,
-    /// `address`: where to connect, if not to the host of the URL.
+    /// `address`: the address to connect to, if it is not the host of the URL.
     pub address: Option<Endpoint>,
     /// `ca`: whose certificates are believed, for `https`. Default `None`: those this system
     /// trusts.
     pub ca: Option<PathBuf>,
-    /// `timeout`: from the question to the end of the answer. Default 5 s.
+    /// `timeout`: the time from the request to the end of the response. Default 5 s.
     pub timeout: Duration,
-    /// `headers`: sent with each question, by their names in small letters. Default none.
+    /// `headers`: headers of each request, by their names in lower case. Default none.
     pub headers: BTreeMap<String, String>,
     /// `secret-headers`: the same, whose values are in files. Default none.
     pub secret_headers: BTreeMap<String, SecretFile>,
-    /// `answer`: the places of an answer in JSON.
+    /// `answer`: the places of the values in a JSON response.
     pub answer: AnswerPlaces,
 }
 
@@ -43,9 +43,9 @@ pub struct AnswerPlaces {
     pub port: String,
     /// `password`: the password of the console, for RFB. Default `/password`.
     pub password: String,
-    /// `view-only`: whether the token is for looking only. Default `/view_only`.
+    /// `view-only`: makes the token view-only. Default `/view_only`.
     pub view_only: String,
-    /// `path`: what the host is asked to connect to (`CONNECT PATH`), before the console begins. Default `None`.
+    /// `path`: the path for a `CONNECT` request to the host, before the console begins. Default `None`.
     pub path: Option<String>,
     /// `expires`: the end of the token, in seconds since 1970, at which a console is closed. Default `None`.
     pub expires: Option<String>,

@@ -1,5 +1,5 @@
-//! `[hub]`: what all channels share: the address, who may connect, and the limits of subscribers.
-//! Knows no channel.
+//! `[hub]`: the settings that all channels share: the address, the access, and the limits of subscribers. Knows no
+//! channel.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,24 +17,23 @@ use super::value;
 pub struct Hub {
     /// `path`: the path below which channels are served. Default `/events`.
     pub path: String,
-    /// `origins`, `missing-origin`, `users`, `realm`, `client-certificate` and `client-names`: who may
-    /// come in. Plain GETs of the same site have no `Origin` and are not asked for one.
+    /// `origins`, `missing-origin`, `users`, `realm`, `client-certificate` and `client-names`: the requirements for a
+    /// client. Plain GETs of the same site have no `Origin` and need none.
     pub entrance: Entrance,
-    /// `session`: whether the app must know who listens or sends. Default `None`: as soon as
-    /// `[session]` has a question.
+    /// `session`: requires a session of the app from subscribers and publishers. Default `None`: as soon as `[session]`
+    /// has a question.
     pub session: Option<SessionRule>,
-    /// `heartbeat`: between two pings of a WebSocket; after two without an answer it is closed.
-    /// Default 30 s.
+    /// `heartbeat`: the interval of pings on a WebSocket; after two without a pong it is closed. Default 30 s.
     pub heartbeat: Duration,
     /// `keep-alive`: between two signs of life of a silent event stream. Default 15 s, below the
     /// minute after which proxies and phones give up.
     pub keep_alive: Duration,
-    /// `retry`: subscribers are told to come back after one to two times this. Default 2 s.
+    /// `retry`: subscribers reconnect after one to two times this time. Default 2 s.
     pub retry: Duration,
-    /// `poll-wait`: how long a long poll waits for a message at most. Default 25 s.
+    /// `poll-wait`: the longest wait of a long poll for a message. Default 25 s.
     pub poll_wait: Duration,
-    /// `budget`: how many bytes of messages a subscriber may lag behind, 4 KiB to 1 GiB; beyond, the
-    /// channel's `slow` decides. Default 1 MiB. They are shared with the history and cost nothing.
+    /// `budget`: the bytes of messages that a subscriber may lag behind, 4 KiB to 1 GiB; beyond, the channel's `slow`
+    /// decides. Default 1 MiB. They are shared with the history and cost nothing.
     pub budget: usize,
     /// `message-size`: the largest message, 1 KiB to 16 MiB; a larger one is refused with 413.
     /// Default 256 KiB.
@@ -44,8 +43,7 @@ pub struct Hub {
     /// `connect-rate`: new subscribers a second; beyond it 503 with `Retry-After`. Default 4,000. One address has
     /// `limits.address-share` of it.
     pub connect_rate: u32,
-    /// `channels`: how many channels patterns may have made at once; the next gets 503. Default
-    /// 10,000.
+    /// `channels`: the limit on open channels that patterns have created; the next gets 503. Default 10,000.
     pub channels: usize,
     /// `store`: the directory of the histories kept on disk. Default `/var/lib/noren`; not touched
     /// unless a channel has `history.store = "disk"`.

@@ -1,5 +1,5 @@
-//! `[limits]`: what one client, and all of them together, may use. Every wait, queue and buffer of
-//! the front door has its number here; those of an app and of the bridge are in their own tables.
+//! `[limits]`: the limits for one client, and for all of them together. Every wait, queue and buffer of the front door
+//! has its number here; those of an app and of the bridge are in their own tables.
 
 use std::time::Duration;
 
@@ -26,10 +26,9 @@ pub struct Limits {
     pub request_rate: u32,
     /// `login-failures`: failed logins in a minute from one address; beyond, 429. Default 30; 0 is no limit.
     pub login_failures: u32,
-    /// `login-paths`: where a request, by any method, is a login. Default `/login`.
+    /// `login-paths`: the paths at which a request, by any method, is a login. Default `/login`.
     pub login_paths: Vec<String>,
-    /// `token-failures`: tokens in a minute from one address that nobody has given out; beyond, 429. Default 60; 0
-    /// is no limit.
+    /// `token-failures`: unknown tokens per minute from one address; beyond, 429. Default 60; 0 is no limit.
     pub token_failures: u32,
     /// `handshake`: until the TLS handshake is done, or the first byte has come on a plain
     /// listener. Default 10 s.
@@ -42,24 +41,23 @@ pub struct Limits {
     pub headers: usize,
     /// `keep-alive`: idle between two requests of one connection. Default 75 s.
     pub keep_alive: Duration,
-    /// `body-idle`: without a byte of a request body (408), or without progress writing an answer
+    /// `body-idle`: the time without a byte of a request body (408), or without progress of writing a response
     /// (closed). Default 60 s.
     pub body_idle: Duration,
-    /// `minimum-rate`: bytes a second that a request body must come with, and an answer must be taken
-    /// with, while we wait for the client (408, closed). Default 256; 0 is no limit.
+    /// `minimum-rate`: bytes per second at which a request body must arrive, and a response must be read with, while we
+    /// wait for the client (408, closed). Default 256; 0 is no limit.
     pub minimum_rate: u64,
-    /// `minimum-rate-grace`: how much time a client may lose against that rate. Default 60 s.
+    /// `minimum-rate-grace`: the time by which a client may be behind that rate. Default 60 s.
     pub minimum_rate_grace: Duration,
-    /// `body-size`: bytes in a request body, beyond which the answer is 413. Default 4 GiB; with 0
-    /// no request may have a body.
+    /// `body-size`: bytes in a request body, beyond which the response is 413. Default 4 GiB; with 0 no request may
+    /// have a body.
     pub body_size: u64,
-    /// `request-buffer`: bytes of a request body that are read before the app is asked, at most 1
-    /// GiB. A body without a length must fit (411). Default 256 KiB. It is paid once per request
-    /// with a body.
+    /// `request-buffer`: bytes of a request body that are read before the app gets the request, at most 1 GiB. A body
+    /// without a length must fit (411). Default 256 KiB. It is paid once per request with a body.
     pub request_buffer: usize,
-    /// `request-memory`: bytes of request bodies in memory, and of what HTTP/2 clients have sent and nobody has read
-    /// yet, all connections together. Bodies that find no room go to the spool sooner; connections wait. Default
-    /// 128 MiB.
+    /// `request-memory`: bytes of request bodies in memory, and of bytes of HTTP/2 clients that no handler has read
+    /// yet, all connections together. Bodies that find no room go to the spool sooner; connections wait. Default 128
+    /// MiB.
     pub request_memory: u64,
     /// `streams`: concurrent HTTP/2 streams of one connection, 1 to 10,000. Default 100.
     pub streams: u32,

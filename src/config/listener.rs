@@ -111,7 +111,7 @@ impl ForwardedHeader {
 pub struct ClientCertificates {
     /// `client-authority`: PEM file of the authorities that have signed them.
     pub authority: PathBuf,
-    /// `client-certificate`: whether the handshake fails without one. Default yes, `required`.
+    /// `client-certificate`: fails handshakes without one. Default yes, `required`.
     pub required: bool,
 }
 
@@ -130,12 +130,12 @@ pub struct Listener {
     pub mode: u32,
     /// `trusted-proxies`: networks whose word about their clients is believed. Default none.
     pub trusted_proxies: Vec<Network>,
-    /// `forwarded-header`: how they give it. Default `x-forwarded`.
+    /// `forwarded-header`: the header with the client's address. Default `x-forwarded`.
     pub forwarded_header: ForwardedHeader,
-    /// `proxy-protocol`: whether each connection begins with a PROXY header, version 1 or 2. Then it is taken from
-    /// the trusted proxies only, and nobody else may connect. Default no.
+    /// `proxy-protocol`: each connection begins with a PROXY header, version 1 or 2. Then it is taken from the trusted
+    /// proxies only; other clients may not connect. Default no.
     pub proxy_protocol: bool,
-    /// `client-authority` and `client-certificate`. Default `None`: clients are not asked for one.
+    /// `client-authority` and `client-certificate`. Default `None`: no certificate is requested.
     pub clients: Option<ClientCertificates>,
 }
 

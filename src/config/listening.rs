@@ -23,7 +23,7 @@ struct Opened {
 pub(super) fn check(document: &DeTable<'_>, text: &str, file_name: &str, problems: &Problems) {
     let mut earlier: Vec<Opened> = Vec::new();
     for opened in listeners(document).into_iter().chain(others(document)) {
-        // Two sources are told apart where channels are read.
+        // Sources are compared with each other where channels are read.
         let sources = |other: &Opened| is_source(other) && is_source(&opened);
         let taken = earlier
             .iter()

@@ -1,4 +1,4 @@
-//! `[log]`: what is logged, and how. Knows no logging library.
+//! `[log]`: the content and the form of the log. Knows no logging library.
 
 use std::fmt;
 
@@ -111,12 +111,11 @@ pub struct Log {
     pub level: Level,
     /// `format`: the form of a line. Default `text`.
     pub format: LogFormat,
-    /// `access`: whether each request is logged with one line. Default `true`.
+    /// `access`: logs each request with one line. Default `true`.
     pub access: bool,
     /// `access-format`: the form of that line. Default `fields`.
     pub access_format: AccessFormat,
-    /// `audit`: where the lines go that tell who opened what, and who was refused. Default `log`. The
-    /// level does not matter to them.
+    /// `audit`: the destination of audit lines. Default `log`. The level does not matter to them.
     pub audit: Audit,
 }
 

@@ -8,13 +8,13 @@ use super::template::{Template, Templates};
 /// The templates of a source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mapping {
-    /// `channel`: where each message goes; always within the name the source is under. Default: that name.
+    /// `channel`: the channel of each message; always within the name of the source's channel. Default: that name.
     pub channel: Templates,
     /// `event`: the name of the event, if the message has what it needs. Default none, or what the format says.
     pub event: Templates,
-    /// `key`: what it is about, if the message has what it needs. Default none.
+    /// `key`: the subject of a message, if the message can fill it. Default none.
     pub key: Templates,
-    /// `data`: what is published. Default the message.
+    /// `data`: the published data. Default the message.
     pub data: Templates,
 }
 

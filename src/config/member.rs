@@ -7,7 +7,7 @@ use std::fmt;
 pub enum Member {
     /// `ann`: the user of this name.
     User(String),
-    /// `group:kitchen`: whoever is in this group.
+    /// `group:kitchen`: every user of this group.
     Group(String),
 }
 

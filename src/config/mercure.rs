@@ -30,7 +30,7 @@ impl MercureVersion {
     const NAMES: [(&'static str, Self); 2] = [("0.x", Self::Draft), ("1.0", Self::One)];
 }
 
-/// One `[[mercure.issuer]]`: who signs tokens of version 1.0, and with which keys.
+/// One `[[mercure.issuer]]`: an issuer of tokens of version 1.0, and its keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MercureIssuer {
     /// `name`: the claim `iss` of its tokens, such as `https://www.example.org`.
@@ -56,31 +56,31 @@ pub struct Mercure {
     pub issuers: Vec<MercureIssuer>,
     /// `cookie`: the cookie with a token of version 0.x. Default `mercureAuthorization`.
     pub cookie: String,
-    /// `query-token`: whether a token of version 0.x may be in the address (`authorization=`), for pages that can set
-    /// neither a header nor the cookie. Default yes.
+    /// `query-token`: permits tokens of version 0.x in the URL (`authorization=`), for pages that can set neither a
+    /// header nor the cookie. Default yes.
     pub query_token: bool,
-    /// `anonymous`: whether subscribers without a token get public updates. Default no.
+    /// `anonymous`: sends public updates to subscribers without a token. Default no.
     pub anonymous: bool,
-    /// `session`: whether subscribers must be logged in at the app too. Default no.
+    /// `session`: requires a session at the app from subscribers, too. Default no.
     pub session: bool,
-    /// `subscriptions`: whether it is told who subscribes, by private updates and at `/subscriptions`. Default no.
+    /// `subscriptions`: publishes the active subscriptions, by private updates and at `/subscriptions`. Default no.
     pub subscriptions: bool,
     /// `lifetime`: a stream is closed after this time, less up to a fifth at random, so that its client comes back
     /// with a token that is checked again. Default 10 min.
     pub lifetime: Option<Duration>,
-    /// `leeway`: how far the clock of a signer may be behind. Default 5 s. No token is good after its end.
+    /// `leeway`: the permitted lag of a signer's clock. Default 5 s. No token is good after its end.
     pub leeway: Duration,
     /// `topics`: of one update, and of a list in a token. Default 1,000.
     pub topics: usize,
     /// `selectors`: of one subscriber. Default 1,000.
     pub selectors: usize,
-    /// `patterns`: how many of the selectors of one subscriber may be templates or URL patterns, each of which costs
+    /// `patterns`: the limit on selectors of one subscriber that are templates or URL patterns, each of which costs
     /// time with each update. Default 100.
     pub patterns: usize,
     /// `topic-length`: of a topic and of a selector, in bytes. Default 4,096.
     pub topic_length: usize,
-    /// `origins`, `missing-origin`, `users`, `realm`, `client-certificate` and `client-names`: who may come in. Pages
-    /// of the listed origins are answered with the headers that browsers ask for (CORS).
+    /// `origins`, `missing-origin`, `users`, `realm`, `client-certificate` and `client-names`: the requirements for a
+    /// client. Pages of the listed origins are answered with the headers that browsers ask for (CORS).
     pub entrance: Entrance,
     /// `[mercure.history]`: the updates kept for those that come back.
     pub history: History,

@@ -54,7 +54,7 @@ const REGISTERED: [&str; 41] = [
 /// True if a token differs from a registered method only in case. Methods are compared by bytes, but some
 /// frameworks turn `post` into `POST`, and a decision about the one would then apply to the other.
 #[must_use]
-pub fn folds_into_a_method(name: &str) -> bool {
+pub fn is_method_in_other_case(name: &str) -> bool {
     name.bytes().any(|byte| byte.is_ascii_lowercase())
         && REGISTERED
             .iter()
@@ -86,7 +86,7 @@ impl Methods {
                 "{text:?} is longer than any method that passes; write at most {LONGEST_METHOD} letters"
             ));
         }
-        if folds_into_a_method(text) {
+        if is_method_in_other_case(text) {
             let capitals = text.to_ascii_uppercase();
             return Err(format!(
                 r#"{text:?} is refused, because methods are written in capitals; write "{capitals}""#
@@ -155,10 +155,10 @@ mod tests {
     #[test]
     fn a_token_is_another_spelling_of_a_registered_method_by_its_case_only() {
         for name in ["get", "Post", "propFIND", "Version-Control", "trace"] {
-            assert!(folds_into_a_method(name), "{name}");
+            assert!(is_method_in_other_case(name), "{name}");
         }
         for name in ["GET", "BREW", "brew", "Propfinds", "M-SEARCH"] {
-            assert!(!folds_into_a_method(name), "{name}");
+            assert!(!is_method_in_other_case(name), "{name}");
         }
     }
 }

@@ -26,6 +26,7 @@ mod channel_name;
 mod channel_tokens;
 mod clipboard;
 mod cluster;
+mod consistency;
 mod console_visitors;
 mod consoles;
 mod duration;
@@ -76,6 +77,7 @@ mod shared;
 mod siblings;
 mod signed;
 mod size;
+mod source;
 mod spool;
 mod subprotocols;
 mod syntax;
@@ -96,7 +98,7 @@ mod field_tests;
 #[cfg(test)]
 mod mercure_tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 
 use app_siblings::introduced;
@@ -112,7 +114,7 @@ pub use app_url::AppUrl;
 pub use app_urls::AppUrls;
 pub use bridge::{Bridge, StaticTarget};
 pub use broker::{Broker, BrokerCredentials};
-pub use channel::{Channel, Framing, History, Listen, Publisher, Slow, Source, StoreKind};
+pub use channel::{Channel, History, Publisher, Slow, StoreKind};
 pub use channel_name::{ChannelName, ChannelPattern};
 pub use channel_tokens::ChannelTokens;
 pub use clipboard::Clipboard;
@@ -135,7 +137,7 @@ pub use log::{AccessFormat, Audit, Level, Log, LogFormat};
 pub use mapping::Mapping;
 pub use member::Member;
 pub use mercure::{Mercure, MercureIssuer, MercureVersion};
-pub use methods::{LONGEST_METHOD, Methods, folds_into_a_method};
+pub use methods::{LONGEST_METHOD, Methods, is_method_in_other_case};
 pub use needs::Needs;
 pub use network::Network;
 pub use nova_source::{Domain, NovaInterface, NovaLifetime, NovaLogin, NovaSource};
@@ -160,6 +162,7 @@ pub use session::{
 pub use shared::{Shared, SharedConsoles, SlowViewer, Typing};
 pub use siblings::{Place, Siblings};
 pub use signed::Signed;
+pub use source::{Framing, Listen, Source};
 pub use spool::{Spool, WhenFull};
 pub use target_rule::{Hosts, TargetRule};
 pub use target_tls::TargetTls;
@@ -177,20 +180,19 @@ pub use webhook::{WebhookSignature, WebhookSource};
 /// adds the app) but not loaded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// `[log]`: what is logged, and how.
+    /// `[log]`: the content and the form of the log.
     pub log: Log,
     /// `[server]`: threads and stopping.
     pub server: Server,
-    /// `[[listener]]`: where connections come in. Never empty: without one in the file it is the
-    /// default listener.
+    /// `[[listener]]`: the listening sockets. Never empty: without one in the file it is the default listener.
     pub listeners: Vec<Listener>,
     /// `[tls]`: versions and certificates of the `https` listeners.
     pub tls: Tls,
     /// `[acme]`: certificates from an authority. Default none.
     pub acme: Option<Acme>,
-    /// `[limits]`: what one client, and all of them together, may use.
+    /// `[limits]`: the limits for one client, and for all of them together.
     pub limits: Limits,
-    /// `[spool]`: where bodies wait for those who are slow.
+    /// `[spool]`: the place of bodies that wait for slow clients.
     pub spool: Spool,
     /// `[headers]`: response headers added to every answer.
     pub headers: SecurityHeaders,
@@ -202,7 +204,7 @@ pub struct Config {
     pub session: Session,
     /// `[bridge]`: WebSocket to socket.
     pub bridge: Bridge,
-    /// `[hub]`: what all channels share.
+    /// `[hub]`: the settings that all channels share.
     pub hub: Hub,
     /// `[[channel]]`: messages to many.
     pub channels: Vec<Channel>,
@@ -308,8 +310,8 @@ impl Config {
         config.check_webhooks(root);
         config.check_consoles(root);
         config.check_recordings(root);
-        // After all others: a name can only be looked for among apps that could be read.
-        let apps = root.nothing_is_wrong().then_some(config.apps.as_slice());
+        // After all others: a name can only be found among apps that could be read.
+        let apps = root.has_no_problem().then_some(config.apps.as_slice());
         config.session = root.table("session", |table| Session::read(table, apps));
         config.check_session(root);
         config.check_page(root);
@@ -346,42 +348,6 @@ impl Config {
         self.channels.splice(0..0, mercure.channel());
     }
 
-    /// A webhook at a path of something else would silently take its place.
-    fn check_webhooks(&self, root: &Table<'_>) {
-        let is_below = |path: &str, own: &str| {
-            let own = own.trim_end_matches('/');
-            let rest = path.strip_prefix(own);
-            !own.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let sources = self.channels.iter().flat_map(|channel| &channel.sources);
-        for path in sources.filter_map(Source::webhook) {
-            let mercure = self.mercure.as_ref();
-            let consoles = self.bridge.consoles.path.as_ref();
-            let owner = if is_below(path, &self.hub.path) {
-                "[hub]"
-            } else if mercure.is_some_and(|mercure| is_below(path, &mercure.path)) {
-                "[mercure]"
-            } else if self.bridge.paths.iter().any(|own| is_below(path, own)) {
-                "[bridge]"
-            } else if self
-                .admin
-                .page
-                .as_ref()
-                .is_some_and(|page| page.matches(path))
-            {
-                "the admin page"
-            } else if consoles.is_some_and(|pages| pages.matches(path)) {
-                "the pages of consoles"
-            } else {
-                continue;
-            };
-            let text = format!(
-                r#"a webhook comes to "{path}", which is a path of {owner}; give it another"#
-            );
-            root.problem("channel", text);
-        }
-    }
-
     /// Adds the channels of GRIP apps, before all others: no pattern may open them to anybody else.
     fn open_grip(&mut self, root: &Table<'_>) {
         if self
@@ -401,188 +367,5 @@ impl Config {
             root.problem("listener", text);
         }
         self.channels.splice(0..0, channels);
-    }
-
-    /// Checks the tables against each other.
-    fn compare(&self, root: &Table<'_>) {
-        let serves_nothing = self.apps.is_empty()
-            && !self.bridge.has_targets()
-            && self.channels.is_empty()
-            && self.files.is_empty();
-        if serves_nothing && !self.server.welcome {
-            root.problem(
-                "app",
-                "there is nothing to serve; write [[app]] with url = \"http://127.0.0.1:8010\", a \
-                    [[bridge.tokens]] or [[bridge.target]], or a [[channel]]",
-            );
-        }
-        self.compare_entrances(root);
-        let acme = self.acme.as_ref();
-        if let Some(text) = acme.and_then(|acme| acme.misses(&self.listeners)) {
-            root.problem("acme", text);
-        }
-        let apps: HashSet<_> = self.apps.iter().map(|app| &*app.name).collect();
-        for channel in &self.channels {
-            if self.cluster.is_some() && channel.history.store == StoreKind::Disk {
-                root.problem(
-                    "cluster",
-                    r#"the history of a cluster is in its stream; remove store = "disk" from [channel.history]"#,
-                );
-            }
-            if let Some(text) = without_app(channel, &apps) {
-                root.problem("channel", text);
-            }
-        }
-    }
-
-    /// Checks that a route that needs a client certificate has a listener that requests one.
-    fn compare_entrances(&self, root: &Table<'_>) {
-        if self
-            .listeners
-            .iter()
-            .any(|listener| listener.clients.is_some())
-        {
-            return;
-        }
-        let apps = self.apps.iter().map(|app| ("app", &app.entrance));
-        let shared = [
-            ("bridge", &self.bridge.entrance),
-            ("hub", &self.hub.entrance),
-        ];
-        let mercure = self
-            .mercure
-            .iter()
-            .map(|mercure| ("mercure", &mercure.entrance));
-        for (table, entrance) in apps.chain(shared).chain(mercure) {
-            if entrance.needs_certificate() {
-                root.problem(
-                    table,
-                    "client-certificate = \"required\" needs a listener that asks for one; write client-authority = \
-                        \"/path\" in a [[listener]]",
-                );
-            }
-        }
-    }
-
-    /// Checks that visitors of the admin page are known by name.
-    fn check_page(&self, root: &Table<'_>) {
-        let (session, admin) = (&self.session, &self.admin);
-        if admin.page.is_none() || !root.nothing_is_wrong() {
-            return;
-        }
-        if session.path.is_none() || session.name_header.is_none() {
-            root.problem(
-                "admin",
-                "the page is only for users with a name; write [session] with path and name-header",
-            );
-        } else if admin.users.is_empty() {
-            root.problem(
-                "admin",
-                r#"nobody may see the page; write users = ["NAME"] with the names that the session gives"#,
-            );
-        }
-    }
-
-    /// Recordings are shown on the admin page, where there are any.
-    fn check_recordings(&self, root: &Table<'_>) {
-        if !self.admin.recordings || !root.nothing_is_wrong() {
-            return;
-        }
-        if self.admin.page.is_none() {
-            root.problem(
-                "admin",
-                r#"recordings are shown on the page; write page = "/noren", or remove recordings"#,
-            );
-        } else if self.bridge.recording.directory.is_none() {
-            root.problem(
-                "admin",
-                "nothing is recorded; write [bridge.recording] with a directory, or remove recordings",
-            );
-        }
-    }
-
-    /// The pages of consoles would take the place of something else, or something else theirs.
-    fn check_consoles(&self, root: &Table<'_>) {
-        let Some(pages) = &self.bridge.consoles.path else {
-            return;
-        };
-        let mercure = self
-            .mercure
-            .iter()
-            .map(|mercure| ("[mercure]", mercure.path.as_str()));
-        let admin = self
-            .admin
-            .page
-            .iter()
-            .map(|page| ("the admin page", page.as_str()));
-        let bridge = self
-            .bridge
-            .paths
-            .iter()
-            .map(|path| ("[bridge] paths", path.as_str()));
-        let others = bridge
-            .chain(mercure)
-            .chain(admin)
-            .chain([("[hub]", self.hub.path.as_str())]);
-        for (owner, path) in others.filter(|(_, path)| *path != "/") {
-            let other_way = PathPrefix::parse(path).is_ok_and(|path| path.matches(pages.decoded()));
-            if pages.matches(path) || other_way {
-                root.problem(
-                    "bridge",
-                    format!(
-                        r#"the pages of consoles are at "{}", a path of {owner} ("{path}"); give them another"#,
-                        pages.as_str()
-                    ),
-                );
-            }
-        }
-    }
-
-    /// Checks that there is an app to query about sessions wherever the file requires one.
-    fn check_session(&self, root: &Table<'_>) {
-        if !root.nothing_is_wrong() {
-            return;
-        }
-        if self.session.path.is_some() && self.apps.is_empty() {
-            root.problem(
-                "session",
-                r#"there is no app to ask; write [[app]] with url = "http://127.0.0.1:8010""#,
-            );
-        }
-        let mercure = self.mercure.as_ref().filter(|mercure| mercure.session);
-        if mercure.is_some() && self.session.path.is_none() {
-            root.problem(
-                "mercure",
-                r#"session = true needs a question; write [session] with path = "/tasks""#,
-            );
-        }
-        for (table, rule) in [("bridge", self.bridge.session), ("hub", self.hub.session)] {
-            if rule == Some(SessionRule::Required) && self.session.path.is_none() {
-                root.problem(
-                    table,
-                    r#"session = "required" needs a question; write [session] with path = "/tasks""#,
-                );
-            }
-        }
-    }
-}
-
-/// Describes the fault of a channel that needs a missing app.
-fn without_app(channel: &Channel, apps: &HashSet<&str>) -> Option<String> {
-    let calls = [
-        &channel.receive,
-        &channel.on_first_join,
-        &channel.on_last_leave,
-    ];
-    match &channel.app {
-        Some(name) if !apps.contains(name.as_str()) => Some(format!(
-            r#"the channel "{}" asks the app "{name}", which is not here; write the name of an [[app]]"#,
-            channel.name
-        )),
-        None if apps.is_empty() && calls.iter().any(|path| path.is_some()) => Some(format!(
-            r#"the channel "{}" asks an app, and there is none; write an [[app]]"#,
-            channel.name
-        )),
-        _ => None,
     }
 }

@@ -26,11 +26,11 @@ pub struct NovaSource {
     pub endpoint: Option<ServiceUrl>,
     /// `microversion`: of Nova's API. Default 2.31, the first that knows the tokens of all kinds of consoles.
     pub microversion: String,
-    /// `lifetime`: how long a console that is looked after with `recheck-tokens` may stay open. Default `token`.
+    /// `lifetime`: the lifetime of a console that `recheck-tokens` checks. Default `token`.
     pub lifetime: NovaLifetime,
     /// `ca`: whose certificates are believed, for `https`. Default `None`: those this system trusts.
     pub ca: Option<PathBuf>,
-    /// `timeout`: from the question to the end of the answer, with the login if there has to be one. Default 5 s.
+    /// `timeout`: the time from the request to the end of the response, including a login if necessary. Default 5 s.
     pub timeout: Duration,
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use super::path_prefix::without_case;
 
 /// A path in which `*` stands for any text, slashes included, such as `*.php` or `/.git*`. Letter case makes no
-/// difference, because what is refused in one spelling is meant in all.
+/// difference, because a refusal in one spelling is meant for all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathPattern {
     text: String,

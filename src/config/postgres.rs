@@ -27,7 +27,7 @@ impl PostgresFormat {
 pub struct PostgresSource {
     /// `url`, `passfile` and `ca`.
     pub server: PostgresServer,
-    /// `format`: what a payload, or the column `data`, holds. Default `json`.
+    /// `format`: the format of a payload, or of the column `data`. Default `json`.
     pub format: PostgresFormat,
     /// `poll`: the connection is tried, and an outbox is read, at least this often. Default 10 s.
     pub poll: Duration,
@@ -60,7 +60,7 @@ pub struct Notifications {
 pub struct Outbox {
     /// `outbox`: the table, with or without its schema.
     pub table: TableName,
-    /// `notify`: the channel of NOTIFY that tells of new rows. Default `noren_outbox`.
+    /// `notify`: the channel of NOTIFY that announces new rows. Default `noren_outbox`.
     pub notify: String,
     /// `batch`: rows that are read, published and deleted together, 1 to 1,000. Default 100.
     pub batch: u16,

@@ -23,7 +23,7 @@ pub struct PostgresServer {
     pub database: String,
     /// The user that Noren is at the database.
     pub user: String,
-    /// `sslmode`: how the connection is protected. Default `verify-full`, and for this machine `disable`.
+    /// `sslmode`: the protection of the connection. Default `verify-full`, and for this machine `disable`.
     pub mode: SslMode,
     /// `passfile`: a file with lines `host:port:database:user:password`. Default none: the server asks for no password.
     pub passfile: Option<SecretFile>,
@@ -36,7 +36,7 @@ pub struct PostgresServer {
 pub enum SslMode {
     /// No TLS.
     Disable,
-    /// TLS with a certificate of `ca`, whatever name is in it.
+    /// TLS with a certificate of `ca`, with any name in it.
     VerifyCa,
     /// TLS with a certificate for the host in the URL.
     VerifyFull,

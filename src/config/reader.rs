@@ -317,7 +317,7 @@ impl<'a> Table<'a> {
     }
 
     /// True if nothing was found wrong so far, in this table or another.
-    pub(super) fn nothing_is_wrong(&self) -> bool {
+    pub(super) fn has_no_problem(&self) -> bool {
         self.problems.count() == 0
     }
 
@@ -332,7 +332,7 @@ impl<'a> Table<'a> {
     }
 
     /// Takes all other keys for known: what they mean cannot be said.
-    pub(super) fn pass_over(&mut self) {
+    pub(super) fn accept_other_keys(&mut self) {
         let keys = self.entries.keys();
         self.known.extend(keys.map(|key| key.get_ref().as_ref()));
     }

@@ -29,22 +29,21 @@ impl WhenUnrecordable {
 /// The `[bridge.recording]` table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recording {
-    /// `directory`: where the files are. Default `None`: nothing is recorded.
+    /// `directory`: the directory of the files. Default `None`: nothing is recorded.
     pub directory: Option<PathBuf>,
     /// `consoles`: names of tokens to record; `*` at the end of one stands for anything. Empty, the
     /// default: all.
     pub consoles: Vec<String>,
-    /// `input`: whether what clients send is recorded too, keys and passwords included. Default
-    /// `true`.
+    /// `input`: records the input of clients, too, keys and passwords included. Default `true`.
     pub input: bool,
-    /// `announce`: whether the page of a console says that it is recorded. Default `false`.
+    /// `announce`: the page of a console says that it is recorded. Default `false`.
     pub announce: bool,
     /// `size`: bytes of one recording. Default 256 MiB.
     pub size: u64,
     /// `total`: bytes of all recordings in the directory. Default 10 GiB.
     pub total: u64,
     /// `age`: recordings whose last byte is older are deleted. Default `None`, `"off"`: a recording is evidence, and
-    /// nothing deletes it unless the file says so.
+    /// nothing deletes it unless `age` is set.
     pub age: Option<Duration>,
     /// `when-full`: default `stop`.
     pub when_full: WhenUnrecordable,

@@ -16,32 +16,32 @@ use super::view_rules::ViewRules;
 /// The table `rfb`; `rfb = {}` of a target or a source is all defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rfb {
-    /// `enabled`: whether Noren speaks RFB, or passes bytes on untouched. Default: yes where a target or a source has
-    /// the table, no in `[bridge.rfb]`.
+    /// `enabled`: speaks RFB, instead of passing bytes on unchanged. Default: yes where a target or a source has the
+    /// table, no in `[bridge.rfb]`.
     pub enabled: bool,
     /// `ports`: the ports of the targets that RFB is spoken with, for a source that has other consoles too. Default
     /// `None`: all.
     pub ports: Option<Vec<RangeInclusive<u16>>>,
     /// `security`: the methods that Noren accepts of a host, the best first. Default `None`: those with X.509
-    /// certificates and, where nobody is on the way (loopback, a UNIX socket, `tls`), `vnc` and `none` as well.
+    /// certificates and, on a protected way (loopback, a UNIX socket, `tls`), `vnc` and `none` as well.
     pub security: Option<Vec<RfbSecurity>>,
     /// `user`: for `x509-plain`. Default `None`.
     pub user: Option<String>,
-    /// `password`: the file it is in. Default `None`: what the source of the token says, if it says one.
+    /// `password`: the file with the password. Default `None`: the password from the token source, if there is one.
     pub password: Option<SecretFile>,
     /// `timeout`: for the handshake with the host, and then for that with the browser. Default 10 s.
     pub timeout: Duration,
     /// `tls`: authority, name and client certificate for the X.509 methods. Default `None`: the authorities of this
     /// system, and the host's name.
     pub tls: Option<TargetTls>,
-    /// `view-only`, `operators`, `viewers` and `clipboard`: what a visitor may do at a console.
+    /// `view-only`, `operators`, `viewers` and `clipboard`: the rights of a visitor at a console.
     pub access: RfbAccess,
 }
 
 /// The keys of `rfb` that restrict a visitor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RfbAccess {
-    /// `view-only`, `operators` and `viewers`: who may only look.
+    /// `view-only`, `operators` and `viewers`: the rule for view-only visitors.
     pub view: ViewRules,
     /// `clipboard`: the ways that a clipboard may take. Default `both`.
     pub clipboard: Clipboard,
@@ -177,7 +177,7 @@ impl Rfb {
         };
         if table.is_sound() {
             rfb.check(table);
-            // Whoever sets the rest believes that it is done.
+            // The other settings suggest that it is on.
             if !rfb.enabled && !has_enabled && rfb != Self::default() {
                 let text =
                     "is missing, and without it bytes pass untouched here; write enabled = true";

@@ -24,7 +24,7 @@ pub(super) fn credential(name: &str) -> PathBuf {
 pub enum SecretFile {
     /// A file.
     File(PathBuf),
-    /// `credential:NAME`: what the unit calls so in `LoadCredential=`.
+    /// `credential:NAME`: the credential of this name in the unit's `LoadCredential=`.
     Credential(String),
 }
 

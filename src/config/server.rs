@@ -17,20 +17,20 @@ pub enum ServerHosts {
 /// The `[server]` table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Server {
-    /// `drain`: how long requests and tunnels may go on after a stop was asked for. Default 10 s;
-    /// with 0 they are cut at once.
+    /// `drain`: the time that requests and tunnels may continue after a stop was requested. Default 10 s; with 0 they
+    /// are cut at once.
     pub drain: Duration,
-    /// `handover`: how long tunnels may go on in this process after a newer one has taken over. Default 8 h; none:
-    /// until they end.
+    /// `handover`: the time that tunnels may continue in this process after a newer one has taken over. Default 8 h;
+    /// none: until they end.
     pub handover: Option<Duration>,
-    /// `welcome`: whether a door without an app has a page that says what to do next. Default `false`.
+    /// `welcome`: shows a page with the next steps if there is no app. Default `false`.
     pub welcome: bool,
     /// `hosts`: under which names the bridge, the hub and the door's own pages are reached without TLS, beside
     /// addresses, `localhost` and names that other keys have. Default none.
     pub hosts: ServerHosts,
     /// `threads`: worker threads, at most 1024. Default 0, one a core.
     pub threads: usize,
-    /// `traces`: whether requests without a valid `traceparent` get one on their way to the app. Default `true`.
+    /// `traces`: adds a `traceparent` to requests without a valid one. Default `true`.
     pub traces: bool,
 }
 

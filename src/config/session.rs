@@ -28,16 +28,16 @@ pub const PLACE_OF_CHANNEL: &str = "{channel}";
 pub enum SessionRule {
     /// `required`: the app must say yes.
     Required,
-    /// `none`: nobody is asked.
+    /// `none`: the app is not queried.
     None,
 }
 
 /// Extent of a logout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogoutEnds {
-    /// `session`: what is open for the session of the request, which is known by its cookies. The default.
+    /// `session`: the connections of the request's session, which is identified by its cookies. The default.
     Session,
-    /// `user`: what is open for all sessions of the user whom the app names. For apps whose cookie changes with each
+    /// `user`: the connections of all sessions of the user whom the app names. For apps whose cookie changes with each
     /// response, as signed cookies do.
     User,
 }
@@ -49,51 +49,50 @@ impl LogoutEnds {
 /// The `[session]` table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Session {
-    /// `app`: the index of the app that is asked, in the file its name. Default 0, the first one.
+    /// `app`: the index of the app that is queried; in the file its name. Default 0, the first one.
     pub app: usize,
     /// `method`: `GET`, `HEAD` or `POST`. Default `GET`.
     pub method: &'static str,
-    /// `path`: what is asked for, below the app's `server-root`. Default `None`: there is no
-    /// question, and nothing requires a session.
+    /// `path`: the path of the query, below the app's `server-root`. Default `None`: no query, and nothing requires a
+    /// session.
     pub path: Option<String>,
-    /// `[session.headers]`: sent along with each question.
+    /// `[session.headers]`: headers of each query.
     pub headers: BTreeMap<String, String>,
     /// `cookies`: the names of the cookies that make the session, by which a logout finds it. Empty,
     /// the default: all of them.
     pub cookies: Vec<String>,
-    /// `allow-cache`: how long a yes is believed for the next request with the same bytes. Default
-    /// 5 s; with 0 only those who wait for the same question share its answer.
+    /// `allow-cache`: the time for which a positive response counts for the next request with the same credentials.
+    /// Default 5 s; with 0 only concurrent requests share a response.
     pub allow_cache: Duration,
-    /// `interval`: how often the question is repeated while a socket is open. Default 30 s.
+    /// `interval`: the interval of repeating the query while a connection is open. Default 30 s.
     pub interval: Duration,
-    /// `repeat-rate`: repeated questions about all sessions together; with more sessions each is asked about less
-    /// often. What a switch or a logout makes doubtful is asked about at once all the same. Default `None`: no limit.
+    /// `repeat-rate`: the rate of repeated queries about all sessions together; with more sessions each is checked less
+    /// often. After a switch or a logout the affected sessions are checked at once all the same. Default `None`: no
+    /// limit.
     pub repeat_rate: Option<RequestRate>,
-    /// `workers`: questions at the app at once, beside `app.workers`, 1 to 1000. Default 2.
+    /// `workers`: concurrent queries to the app, beside `app.workers`, 1 to 1000. Default 2.
     pub workers: usize,
-    /// `timeout`: from a visitor's arrival to the answer, then 504. Default 10 s.
+    /// `timeout`: the time from a visitor's request to the response of the app, then 504. Default 10 s.
     pub timeout: Duration,
-    /// `name-header`: the header of the answer that names the user. Default `None`.
+    /// `name-header`: the response header with the name of the user. Default `None`.
     pub name_header: Option<String>,
-    /// `groups-header`: the header of the answer that lists the user's groups, with commas. Default
-    /// `None`.
+    /// `groups-header`: the response header with the user's groups, separated by commas. Default `None`.
     pub groups_header: Option<String>,
-    /// `channels-header`: the header of the answer that names the channels the session may listen to, with commas;
-    /// where it is there, `channel-path` is not asked. Default `None`.
+    /// `channels-header`: the response header with the channels that the session may subscribe to, separated by commas;
+    /// with it, `channel-path` is not queried. Default `None`.
     pub channels_header: Option<String>,
-    /// `token-path`: a second question, for each console by its guest, below the app's
-    /// `server-root`; holds [`PLACE_OF_GUEST`] once, and may hold [`PLACE_OF_NAME`] and
-    /// [`PLACE_OF_KIND`]. Default `None`.
+    /// `token-path`: the path of a second query, for each console by its guest, below the app's `server-root`; holds
+    /// [`PLACE_OF_GUEST`] once, and may hold [`PLACE_OF_NAME`] and [`PLACE_OF_KIND`]. Default `None`.
     pub token_path: Option<String>,
-    /// `channel-path`: a second question, for each channel by its name, below the app's
-    /// `server-root`; holds [`PLACE_OF_CHANNEL`] once. Default `None`.
+    /// `channel-path`: the path of a second query, for each channel by its name, below the app's `server-root`; holds
+    /// [`PLACE_OF_CHANNEL`] once. Default `None`.
     pub channel_path: Option<String>,
     /// `open-tokens`: names of tokens that the session alone opens. Default none.
     pub open_tokens: Vec<String>,
     /// `logout`: the paths whose `POST` ends a session, below the app's `server-root`. Any other request to one of
-    /// them, or to a path below, has the app asked about the session at once. Default `/logout`.
+    /// them, or to a path below, makes Noren query the app about the session at once. Default `/logout`.
     pub logout: Vec<String>,
-    /// `logout-ends`: how much a logout ends. Default `session`.
+    /// `logout-ends`: the extent of a logout. Default `session`.
     pub logout_ends: LogoutEnds,
     /// `switch`: the paths at and below which the rights of a session change, below the app's `server-root`. Default
     /// none.
@@ -188,7 +187,7 @@ impl Session {
                 r#"needs the name of the user; write name-header = "Remote-User", a header of the app's answer"#,
             );
         }
-        // Whoever sets the rest means to have visitors asked for, and must not believe that they are.
+        // Without a path no visitor is checked, although the other settings suggest it.
         if table.is_sound() && session.path.is_none() && session != Self::default() {
             table.problem(
                 "path",

@@ -13,35 +13,35 @@ use super::view_rules::ViewRules;
 /// The table `shared`; `shared = {}` of a target or a source is all defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shared {
-    /// `enabled`: whether viewers share one connection to the guest. Default: yes where a target or a source has the
-    /// table, no in `[bridge.shared]`.
+    /// `enabled`: viewers share one connection to the guest. Default: yes where a target or a source has the table, no
+    /// in `[bridge.shared]`.
     pub enabled: bool,
     /// `consoles`: the consoles it is for. Default `all`.
     pub consoles: SharedConsoles,
     /// `typing`: the viewers whose keys reach the guest. Default `first`.
     pub typing: Typing,
-    /// `hold`: with `typing = "one"`, the silence of the viewer who types after which another may. Default 10 s.
+    /// `hold`: with `typing = "one"`, the pause of the typing viewer after which another may type. Default 10 s.
     pub hold: Duration,
-    /// `scrollback`: earlier output that a viewer gets who comes later, at most 16 MiB; 0 is none. Default 64 KiB.
+    /// `scrollback`: the latest output for viewers that come later, at most 16 MiB; 0 is none. Default 64 KiB.
     pub scrollback: usize,
-    /// `directory`: where the scrollback is kept as well, so that it outlives the connection and Noren. Default
-    /// `None`: in memory only.
+    /// `directory`: a directory for the scrollback, so that it outlives the connection and Noren. Default `None`: in
+    /// memory only.
     pub directory: Option<PathBuf>,
     /// `lag`: output that a viewer may be behind, 4 KiB to 16 MiB. Default 256 KiB.
     pub lag: usize,
-    /// `slow`: what happens to a viewer who is further behind. Default `drop-oldest`.
+    /// `slow`: the rule for a viewer with a larger lag. Default `drop-oldest`.
     pub slow: SlowViewer,
     /// `viewer-limit`: viewers of one console at the same time, 1 to 10,000. Default 1,000.
     pub viewer_limit: usize,
-    /// `linger`: how long the connection to the guest stays when the last viewer has left. Default 10 s; with 0 it
-    /// ends at once.
+    /// `linger`: the time that the connection to the guest stays open after the last viewer has left. Default 10 s;
+    /// with 0 it ends at once.
     pub linger: Duration,
-    /// `reconnect`: how long viewers stay, and the guest is connected to again, when its end of the connection has
-    /// ended. Default 10 s. `None`, `"off"`: viewers are closed with it.
+    /// `reconnect`: the time that viewers stay connected while Noren reconnects to the guest, after its end of the
+    /// connection has ended. Default 10 s. `None`, `"off"`: viewers are closed with it.
     pub reconnect: Option<Duration>,
-    /// `announce`: whether a line tells viewers who comes, leaves and types. Default `false`.
+    /// `announce`: writes a line for all viewers when one comes, leaves or types. Default `false`.
     pub announce: bool,
-    /// `view-only`, `operators` and `viewers`: who may only look.
+    /// `view-only`, `operators` and `viewers`: the rule for view-only visitors.
     pub view: ViewRules,
 }
 
@@ -57,20 +57,20 @@ pub enum SharedConsoles {
 /// The viewers whose keys reach the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Typing {
-    /// `first`: the one who came first; who came next follows when that one leaves.
+    /// `first`: the viewer who came first; when it leaves, the next one.
     First,
     /// `one`: one at a time. Another takes over by typing, or by asking, once that one is silent for `hold`.
     One,
     /// `all`: everybody.
     All,
-    /// `none`: nobody.
+    /// `none`: no viewer.
     None,
 }
 
 /// Rule for a viewer that is too far behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlowViewer {
-    /// `drop-oldest`: it gets the newest output, and a line that tells how much is missing. The default.
+    /// `drop-oldest`: it gets the newest output, and a line with the number of missing bytes. The default.
     DropOldest,
     /// `disconnect`: it is closed with 1013.
     Disconnect,
@@ -166,7 +166,7 @@ impl Shared {
         };
         if table.is_sound() {
             shared.check(table);
-            // Whoever sets the rest believes that it is done.
+            // The other settings suggest that it is on.
             if !shared.enabled && !has_enabled && shared != Self::default() {
                 let text = "is missing, and without it each viewer has a connection of its own; write enabled = true";
                 table.problem("enabled", text);
@@ -192,7 +192,7 @@ impl Shared {
 }
 
 /// The settings beside `shared` that mean the same target, or all of a source.
-pub(super) struct Beside<'a> {
+pub(super) struct RelatedSettings<'a> {
     /// `rfb` of the table itself.
     pub(super) rfb: Option<&'a Rfb>,
     /// `subprotocols` of the table itself.
@@ -212,7 +212,7 @@ impl Shared {
     /// a terminal's.
     pub(super) fn check_beside(
         own: Option<&Self>,
-        beside: &Beside<'_>,
+        beside: &RelatedSettings<'_>,
         bridge: &ForAll<'_>,
         table: &Table<'_>,
     ) {

@@ -12,21 +12,20 @@ use super::value;
 /// The `[bridge.signed]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
-    /// `keys`: files with the keys that links are checked with, and signed with. Empty, the default:
-    /// no token is looked at as a signed link.
+    /// `keys`: files with the keys that links are checked with, and signed with. Empty, the default: no token is
+    /// treated as a signed link.
     pub keys: Vec<SecretFile>,
-    /// `required`: whether tokens that are not signed are refused. Default `true`.
+    /// `required`: refuses tokens that are not signed. Default `true`.
     pub required: bool,
-    /// `audience`: what must be in the claim `aud`. Default `None`: a link that has one is for
-    /// somebody else.
+    /// `audience`: the required value of the claim `aud`. Default `None`: a link that has one is for somebody else.
     pub audience: Option<String>,
-    /// `longest`: how far in the future the end of a link may lie. Default 24 h. `None`, `"off"`: as
-    /// far as it likes, and it need not have one.
+    /// `longest`: the longest time to the expiry of a link. Default 24 h. `None`, `"off"`: as far as it likes, and it
+    /// need not have one.
     pub longest: Option<Duration>,
-    /// `leeway`: how far the clock of the signer may be off. Default 5 s.
+    /// `leeway`: the permitted difference of the signer's clock. Default 5 s.
     pub leeway: Duration,
-    /// `grace`: how long a single-use link can be used again, after its first use, from the same
-    /// address. Default 30 s; with 0 not at all.
+    /// `grace`: the time after its first use in which a single-use link can be used again from the same address.
+    /// Default 30 s; with 0 not at all.
     pub grace: Duration,
     /// `store`: the file of the single-use links that were used. Default
     /// `/var/lib/noren/used-links`.
@@ -34,8 +33,7 @@ pub struct Signed {
     /// `allow`: the targets a link may name itself, by `host` and `port`. Empty, the default: none;
     /// it names a token.
     pub allow: Vec<TargetRule>,
-    /// `tls`: how the targets that links name themselves are encrypted. Default `None`: they are
-    /// not.
+    /// `tls`: the encryption of connections to targets that links name themselves. Default `None`: they are not.
     pub tls: Option<TargetTls>,
 }
 
@@ -69,7 +67,7 @@ impl Signed {
             allow: table.list("allow", default.allow, TargetRule::parse),
             tls: TargetTls::read(table),
         };
-        // Whoever sets the rest means to have links checked, and must not believe that they are.
+        // Without keys no link is checked, although the other settings suggest it.
         if table.is_sound() && signed.keys.is_empty() && signed != Self::default() {
             table.problem(
                 "keys",

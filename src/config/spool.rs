@@ -1,4 +1,4 @@
-//! `[spool]`: where bodies wait for those who are slow, and how much of them. Opens nothing.
+//! `[spool]`: the place and the size of bodies that wait for slow clients. Opens nothing.
 
 use std::path::PathBuf;
 
@@ -9,28 +9,24 @@ use super::value;
 /// The `[spool]` table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spool {
-    /// `directory`: where files without a name are made. Default `/var/tmp`. They take no longer to
-    /// vanish than their request, or the program.
+    /// `directory`: the directory of the nameless files. Default `/var/tmp`. They take no longer to vanish than their
+    /// request, or the program.
     pub directory: PathBuf,
     /// `size`: bytes on disk, all bodies together. Default 4 GiB; with 0 nothing goes to disk.
     pub size: u64,
     /// `files`: bodies on disk at once, each of which has a descriptor, 1 to 1,000,000. Default 4,096; lower where
     /// there are fewer descriptors.
     pub files: usize,
-    /// `memory`: bytes of answers in memory that nobody has asked for yet, all answers together.
-    /// Default 64 MiB.
+    /// `memory`: bytes of all responses in memory that their clients have not read yet. Default 64 MiB.
     pub memory: u64,
-    /// `request-size`: bytes of one request body that is kept whole before the app is asked; a larger
-    /// one streams. Default 1 GiB.
+    /// `request-size`: bytes of one request body that is complete before the app gets the request; a larger one
+    /// streams. Default 1 GiB.
     pub request_size: u64,
-    /// `answer-buffer`: bytes of one answer that wait in memory; more go to disk. At most 1 GiB.
-    /// Default 256 KiB.
+    /// `answer-buffer`: bytes of one response that wait in memory; more go to disk. At most 1 GiB. Default 256 KiB.
     pub answer_buffer: usize,
-    /// `answer-size`: bytes of one answer that wait on disk; beyond, the app waits for the client.
-    /// Default 1 GiB.
+    /// `answer-size`: bytes of one response that wait on disk; beyond, the app waits for the client. Default 1 GiB.
     pub answer_size: u64,
-    /// `when-full`: what becomes of a request body for which there is no room. Default
-    /// [`WhenFull::Stream`].
+    /// `when-full`: the rule for a request body without room. Default [`WhenFull::Stream`].
     pub when_full: WhenFull,
 }
 

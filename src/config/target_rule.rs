@@ -25,7 +25,7 @@ pub enum TargetRule {
 pub enum Hosts {
     /// `*`: any name and any address, without those of this machine and of its link.
     Any,
-    /// `vm.example.org`: this name, whatever it resolves to, without this machine and its link.
+    /// `vm.example.org`: this name with any address except those of this machine and its link.
     Name(String),
     /// `*.example.org`: any name below this one.
     Below(String),

@@ -14,12 +14,12 @@ pub struct TargetTls {
     /// `name`: the name that must be in the certificate. Default `None`: the host of the target; a
     /// UNIX socket has none.
     pub name: Option<String>,
-    /// `certificate` and `key`: with which Noren says who it is, as PEM files. Default `None`.
+    /// `certificate` and `key`: the client certificate of Noren, as PEM files. Default `None`.
     pub client: Option<(PathBuf, PathBuf)>,
-    /// `insecure-skip-verify`: whether any certificate is believed. For apps only. Default no.
+    /// `insecure-skip-verify`: accepts any certificate. For apps only. Default no.
     pub insecure_skip_verify: bool,
-    /// `any-name`: whether a certificate that `ca` has signed is believed whatever name is in it. For `rfb` only, whose
-    /// hosts are often connected to by address. Default no.
+    /// `any-name`: accepts a certificate that `ca` has signed with any name in it. For `rfb` only, whose hosts are
+    /// often connected to by address. Default no.
     pub any_name: bool,
 }
 

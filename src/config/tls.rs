@@ -52,10 +52,10 @@ pub struct Tls {
     /// `self-signed`: directory in which a self-signed certificate is made once, and kept, when
     /// `certificates` is empty. Relative to the working directory. Default `certs`.
     pub self_signed: PathBuf,
-    /// `http2`: whether HTTP/2 is offered to clients. Default `true`.
+    /// `http2`: offers HTTP/2 to clients. Default `true`.
     pub http2: bool,
-    /// `watch`: how often it is looked whether the files of the certificates have changed. Default 5 s; none: only
-    /// a reload takes new ones.
+    /// `watch`: the interval of checking the certificate files for changes. Default 5 s; none: only a reload takes new
+    /// ones.
     pub watch: Option<Duration>,
     /// `[[tls.certificate]]`: chosen by the name the client asks for; the first one when none fits.
     pub certificates: Vec<Certificate>,

@@ -1,4 +1,4 @@
-//! `[[bridge.tokens]]`: where it is asked what a token means, and what the answer may name. Asks nobody.
+//! `[[bridge.tokens]]`: the places that know tokens, and the targets that they may name. Connects to nothing.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use super::nova_source::NovaSource;
 use super::reader::Table;
 use super::rfb::Rfb;
 use super::secret_file::SecretFile;
-use super::shared::{Beside, ForAll, Shared};
+use super::shared::{ForAll, RelatedSettings, Shared};
 use super::subprotocols;
 use super::target_rule::TargetRule;
 use super::target_tls::TargetTls;
@@ -24,11 +24,12 @@ pub struct TokenSource {
     /// `allow`: the only targets this source may name. `None`, the default of files and
     /// directories: any. The sources in the network must say it.
     pub allow: Option<Vec<TargetRule>>,
-    /// `tls`: how the targets of this source are encrypted. Default `None`: they are not.
+    /// `tls`: the encryption of connections to its targets. Default `None`: none.
     pub tls: Option<TargetTls>,
-    /// `rfb`: whether Noren speaks RFB with them. Default `None`: as `[bridge.rfb]` says.
+    /// `rfb`: the settings for speaking RFB with them. Default `None`: as `[bridge.rfb]` says.
     pub rfb: Option<Rfb>,
-    /// `shared`: whether the viewers of one of them share one connection. Default `None`: as `[bridge.shared]` says.
+    /// `shared`: the settings for sharing one connection among the viewers of one of them. Default `None`: as
+    /// `[bridge.shared]` says.
     pub shared: Option<Shared>,
     /// `subprotocols`: those its targets speak beside `binary` and `base64`. Default `None`: those of `[bridge]`.
     pub subprotocols: Option<Vec<String>>,
@@ -57,7 +58,7 @@ pub enum SourceKind {
 }
 
 impl SourceKind {
-    /// True if it is asked over the network.
+    /// True for a source in the network.
     #[must_use]
     pub fn is_in_network(&self) -> bool {
         matches!(self, Self::Http(_) | Self::Nova(_) | Self::Redis(_))
@@ -77,7 +78,7 @@ pub struct RedisSource {
     pub password: Option<SecretFile>,
     /// `namespace`: the key is `namespace:token`. Default `None`: the token.
     pub namespace: Option<String>,
-    /// `timeout`: from connecting to the answer. Default 5 s.
+    /// `timeout`: the time from connecting to the response. Default 5 s.
     pub timeout: Duration,
 }
 
@@ -129,7 +130,7 @@ impl TokenSource {
             shared: Shared::read(table),
             subprotocols: subprotocols::read(table),
         };
-        let beside = Beside {
+        let beside = RelatedSettings {
             rfb: source.rfb.as_ref(),
             subprotocols: source.subprotocols.as_deref(),
             has_boundary: false,

@@ -11,7 +11,7 @@ use super::{duration, mask, secret_file, size};
 /// A string.
 pub(super) fn string<'a>(value: &'a DeValue<'_>) -> Result<&'a str, String> {
     value.as_str().ok_or_else(|| match value {
-        // Whoever left out the quotes can be told exactly what to write.
+        // A value without quotes gets the exact text to write.
         DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
             format!(
                 r#"expected a string, found {}; write "{}""#,
@@ -80,7 +80,7 @@ pub(super) fn flag(value: &DeValue<'_>) -> Result<bool, String> {
 /// Reads a whole number; `example` is the advice in an error.
 pub(super) fn whole_number(value: &DeValue<'_>, example: &str) -> Result<i64, String> {
     let number = value.as_integer().ok_or_else(|| {
-        // Whoever wrote the right number in quotes is told that number.
+        // A valid number in quotes is repeated without them.
         let quoted = value.as_str().and_then(|text| text.trim().parse().ok());
         let example = quoted.map_or(example.to_owned(), |number: u64| number.to_string());
         format!(
@@ -125,7 +125,7 @@ pub(super) fn time_limit_or_off(value: &DeValue<'_>) -> Result<Option<Duration>,
     match duration(value) {
         Ok(limit) if limit.is_zero() => Err(r#"a limit of nothing is written "off""#.to_owned()),
         Ok(limit) => Ok(Some(limit)),
-        // Whoever wrote digits wants a duration and only slipped.
+        // A text that begins with digits is a duration with a slip.
         Err(text) if plain(value).starts_with(|c: char| c.is_ascii_digit()) => Err(text),
         Err(text) => Err(text + r#", or "off""#),
     }

@@ -7,9 +7,9 @@ use super::reader::Table;
 /// Visitors of a console that may do more than look, and those that may not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ViewRules {
-    /// `view-only`: whether everybody may only look. Default `false`.
+    /// `view-only`: makes everybody view-only. Default `false`.
     pub view_only: bool,
-    /// `operators`: the users and groups that may do more than look. Empty, the default: whoever gets in.
+    /// `operators`: the users and groups with all rights. Empty, the default: every visitor who may open the console.
     pub operators: Vec<Member>,
     /// `viewers`: the users and groups that may only look. Default none.
     pub viewers: Vec<Member>,
@@ -24,7 +24,7 @@ impl ViewRules {
         }
     }
 
-    /// True if a visitor who has one of these names, and is in these groups, may only look.
+    /// True if a visitor with one of these names, and in these groups, is view-only.
     #[must_use]
     pub fn is_viewer(&self, names: &[&str], groups: &[Box<str>]) -> bool {
         let is_one_of = |members: &[Member]| {

@@ -40,13 +40,13 @@ impl WebhookSignature {
 /// One `[[channel.source]]` with `source = "webhook"`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookSource {
-    /// `path`: where the requests come, at every listener.
+    /// `path`: the path of the requests, at every listener.
     pub path: PathPrefix,
     /// `signature`: its form.
     pub signature: WebhookSignature,
     /// `secrets`: files with a secret each, any of which may have signed.
     pub secrets: Vec<SecretFile>,
-    /// `tolerance`: how far the signed time may be from ours. Default 5 min.
+    /// `tolerance`: the permitted difference between the signed time and ours. Default 5 min.
     pub tolerance: Duration,
     /// `body-size`: of a request at most. Default 1 MiB.
     pub body_size: usize,

@@ -32,7 +32,7 @@ const STEP: Duration = Duration::from_millis(120);
 #[derive(Clone)]
 pub(super) struct Jobs {
     board: Arc<Mutex<Board>>,
-    crew: Threads,
+    threads: Threads,
     push: Push,
     channels: Arc<Channels>,
 }
@@ -56,10 +56,10 @@ struct Job {
 
 impl Jobs {
     /// A queue whose jobs run on these threads, and report on channels and pages.
-    pub(super) fn new(crew: &Threads, push: &Push, channels: &Arc<Channels>) -> Self {
+    pub(super) fn new(threads: &Threads, push: &Push, channels: &Arc<Channels>) -> Self {
         Self {
             board: Arc::default(),
-            crew: crew.clone(),
+            threads: threads.clone(),
             push: push.clone(),
             channels: Arc::clone(channels),
         }
@@ -111,7 +111,7 @@ impl Jobs {
         let wanted = STOVES.min(board.cooks + board.waiting.len());
         while board.cooks < wanted {
             let cook = self.clone();
-            let spawned = self.crew.spawn("cook", move || cook.cook());
+            let spawned = self.threads.spawn("cook", move || cook.cook());
             if let Err(error) = spawned {
                 tracing::warn!(%error, "demo cannot start a job");
                 return;
@@ -127,7 +127,7 @@ impl Jobs {
             let step = STEP + Duration::from_millis(job.id * 37 % 60);
             for percent in (0..=100).step_by(5) {
                 self.progress(&job, percent);
-                if percent < 100 && !self.crew.sleep(step) {
+                if percent < 100 && !self.threads.sleep(step) {
                     return;
                 }
             }
@@ -227,11 +227,11 @@ mod tests {
         for place in 1..=MOST {
             assert_eq!(board.add("ann").1, place);
         }
-        let crew = Threads::new();
-        let jobs = Jobs::new(&crew, &Push::default(), &Arc::default());
+        let threads = Threads::new();
+        let jobs = Jobs::new(&threads, &Push::default(), &Arc::default());
         *jobs.board() = board;
         assert_eq!(jobs.order("ann"), None);
         assert_eq!(jobs.fill(), 0);
-        crew.stop(Duration::from_secs(5));
+        threads.stop(Duration::from_secs(5));
     }
 }

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use directory::Directory;
-use state::House;
+use state::AppState;
 use threads::Threads;
 
 /// Names of the sockets. Pages also use those of the push server and the console.
@@ -42,24 +42,24 @@ const ADMIN: &str = "admin";
 const END: Duration = Duration::from_secs(1);
 
 /// The running parts of the demo. Dropping it stops them and removes their directory.
-pub(crate) struct Backstage {
-    crew: Threads,
+pub(crate) struct Services {
+    threads: Threads,
     // Goes when this is dropped, after `drop` below has closed its sockets.
     directory: Directory,
 }
 
-impl Backstage {
+impl Services {
     /// Creates the directory and starts all parts; on a failure everything is undone.
-    pub(crate) fn start() -> io::Result<Backstage> {
-        let crew = Threads::new();
-        let backstage = Backstage {
+    pub(crate) fn start() -> io::Result<Services> {
+        let threads = Threads::new();
+        let backstage = Services {
             directory: Directory::create()?,
-            crew: crew.clone(),
+            threads: threads.clone(),
         };
-        let house = Arc::new(House::new(crew.clone()));
+        let house = Arc::new(AppState::new(threads.clone()));
         let path = |name| backstage.directory.path(name);
         app::serve(&house, &path(APP))?;
-        house.push.serve(&crew, &path(PUSH))?;
+        house.push.serve(&threads, &path(PUSH))?;
         console::serve(&house, &path(CONSOLE))?;
         house.start_clock()?;
         house.channels.lead_to(path(JOBS));
@@ -95,9 +95,9 @@ impl Backstage {
     }
 }
 
-impl Drop for Backstage {
+impl Drop for Services {
     fn drop(&mut self) {
-        for thread in self.crew.stop(END) {
+        for thread in self.threads.stop(END) {
             tracing::warn!(thread, "demo thread did not end in time");
         }
     }

@@ -68,25 +68,25 @@ impl Push {
     }
 
     /// Serves the socket at `path` on these threads.
-    pub(super) fn serve(&self, crew: &Threads, path: &Path) -> io::Result<()> {
-        let listening = crew.listen(path)?;
-        let (push, threads) = (self.clone(), crew.clone());
-        crew.spawn("push", move || push.accept(&listening, &threads))
+    pub(super) fn serve(&self, threads: &Threads, path: &Path) -> io::Result<()> {
+        let listening = threads.listen(path)?;
+        let (push, threads) = (self.clone(), threads.clone());
+        threads.spawn("push", move || push.accept(&listening, &threads))
     }
 
-    fn accept(&self, listening: &Listening, crew: &Threads) {
+    fn accept(&self, listening: &Listening, threads: &Threads) {
         while let Some(connection) = listening.accept() {
             if self.audience() >= MOST_LISTENERS {
                 continue;
             }
-            if let Err(error) = self.join(connection, crew) {
+            if let Err(error) = self.join(connection, threads) {
                 tracing::warn!(%error, "demo cannot serve a push client");
             }
         }
     }
 
     /// Starts two threads for a client: one writes the queue, the other reads to detect the client's end.
-    fn join(&self, connection: Held, crew: &Threads) -> io::Result<()> {
+    fn join(&self, connection: Held, threads: &Threads) -> io::Result<()> {
         let id = connection.id();
         let (queue, messages) = sync_channel(QUEUE);
         let stream = connection.share();
@@ -102,8 +102,8 @@ impl Push {
             push: self.clone(),
             id,
         };
-        crew.spawn("push-write", move || write_all(&messages, &stream))?;
-        crew.spawn("push-read", move || {
+        threads.spawn("push-write", move || write_all(&messages, &stream))?;
+        threads.spawn("push-read", move || {
             discard(connection.stream());
             drop(leaving);
         })
@@ -151,14 +151,14 @@ mod tests {
     use std::time::Instant;
 
     fn serve() -> (Directory, Threads, Push) {
-        let (directory, crew, push) = (
+        let (directory, threads, push) = (
             Directory::create().expect("a directory"),
             Threads::new(),
             Push::default(),
         );
-        push.serve(&crew, &directory.path("push"))
+        push.serve(&threads, &directory.path("push"))
             .expect("a push server");
-        (directory, crew, push)
+        (directory, threads, push)
     }
 
     fn until(condition: impl Fn() -> bool) {
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn everybody_connected_hears_everything_and_what_they_say_is_ignored() {
-        let (directory, crew, push) = serve();
+        let (directory, threads, push) = serve();
         let connect = || UnixStream::connect(directory.path("push")).expect("a connection");
         let mut clients = [connect(), connect(), connect()];
         until(|| push.audience() == 3);
@@ -192,12 +192,12 @@ mod tests {
         }
         drop(clients);
         until(|| push.audience() == 0);
-        assert_eq!(crew.stop(Duration::from_secs(5)), Vec::<String>::new());
+        assert_eq!(threads.stop(Duration::from_secs(5)), Vec::<String>::new());
     }
 
     #[test]
     fn a_client_that_does_not_read_is_dropped_and_nobody_waits_for_it() {
-        let (directory, crew, push) = serve();
+        let (directory, threads, push) = serve();
         let stuck = UnixStream::connect(directory.path("push")).expect("a connection");
         until(|| push.audience() == 1);
         let long = "x".repeat(64 * 1024);
@@ -209,6 +209,6 @@ mod tests {
         assert_eq!(push.audience(), 0);
         assert!(begun.elapsed() < STUCK, "notifying waited for the client");
         drop(stuck);
-        assert_eq!(crew.stop(Duration::from_secs(5)), Vec::<String>::new());
+        assert_eq!(threads.stop(Duration::from_secs(5)), Vec::<String>::new());
     }
 }

@@ -21,8 +21,8 @@ use crate::sync::lock;
 /// Interval of the clock on the notification socket.
 const TICK: Duration = Duration::from_secs(5);
 
-pub(super) struct House {
-    pub(super) crew: Threads,
+pub(super) struct AppState {
+    pub(super) threads: Threads,
     pub(super) push: Push,
     pub(super) channels: Arc<Channels>,
     pub(super) sessions: Sessions,
@@ -36,12 +36,12 @@ pub(super) struct House {
     consoles: Mutex<BTreeMap<u64, SystemTime>>,
 }
 
-impl House {
-    pub(super) fn new(crew: Threads) -> House {
+impl AppState {
+    pub(super) fn new(threads: Threads) -> AppState {
         let (push, channels) = (Push::default(), Arc::default());
-        House {
-            jobs: Jobs::new(&crew, &push, &channels),
-            crew,
+        AppState {
+            jobs: Jobs::new(&threads, &push, &channels),
+            threads,
             push,
             channels,
             sessions: Sessions::default(),
@@ -55,9 +55,9 @@ impl House {
 
     /// Starts a clock on the notification socket, so that a live page can be seen to be live.
     pub(super) fn start_clock(&self) -> io::Result<()> {
-        let (crew, push) = (self.crew.clone(), self.push.clone());
-        self.crew.spawn("clock", move || {
-            while crew.sleep(TICK) {
+        let (threads, push) = (self.threads.clone(), self.push.clone());
+        self.threads.spawn("clock", move || {
+            while threads.sleep(TICK) {
                 push.notify(&format!("METHOD:/demo/clock/{}", Moment::now().clock()));
             }
         })
@@ -100,7 +100,7 @@ impl House {
 
 /// A seat at the console, freed when it is dropped.
 pub(super) struct Seat {
-    house: Arc<House>,
+    house: Arc<AppState>,
     id: u64,
 }
 

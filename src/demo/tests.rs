@@ -5,9 +5,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{APP, Backstage, CONSOLE, JOBS, PUSH, banner};
+use super::{APP, CONSOLE, JOBS, PUSH, Services, banner};
 
-impl Backstage {
+impl Services {
     fn open(&self, name: &str) -> UnixStream {
         let stream = UnixStream::connect(self.directory.path(name)).expect("an open socket");
         let patience = Some(Duration::from_secs(10));
@@ -76,7 +76,7 @@ fn read_until(stream: &mut UnixStream, wanted: &str) -> String {
 
 #[test]
 fn the_front_page_is_for_those_who_logged_in() {
-    let demo = Backstage::start().expect("a demo");
+    let demo = Services::start().expect("a demo");
     let door = "X-Forwarded-Proto: https\r\nX-Forwarded-Host: localhost:8001\r\n";
     let answer = demo.ask("GET /", door, "");
     assert_eq!(status(&answer), "303");
@@ -130,7 +130,7 @@ fn the_front_page_is_for_those_who_logged_in() {
 
 #[test]
 fn an_api_path_answers_json_errors_and_never_a_redirect() {
-    let demo = Backstage::start().expect("a demo");
+    let demo = Services::start().expect("a demo");
     let browser = "Accept: text/html,*/*\r\n";
     for path in ["/tasks", "/logs", "/headers", "/slow"] {
         let answer = demo.ask(&format!("GET {path}"), browser, "");
@@ -150,7 +150,7 @@ fn an_api_path_answers_json_errors_and_never_a_redirect() {
 
 #[test]
 fn the_log_says_who_did_what_from_where_and_headers_are_shown_without_secrets() {
-    let demo = Backstage::start().expect("a demo");
+    let demo = Services::start().expect("a demo");
     let cookie = demo.log_in();
     let upload = demo.ask("POST /upload", &cookie, &"x".repeat(3_000_000));
     assert!(upload.ends_with(r#"{"bytes":3000000}"#), "{upload}");
@@ -178,7 +178,7 @@ fn the_log_says_who_did_what_from_where_and_headers_are_shown_without_secrets() 
 
 #[test]
 fn requests_follow_each_other_on_one_connection() {
-    let demo = Backstage::start().expect("a demo");
+    let demo = Services::start().expect("a demo");
     let mut stream = BufReader::new(demo.open(APP));
     for _ in 0..3 {
         stream
@@ -201,7 +201,7 @@ fn requests_follow_each_other_on_one_connection() {
 
 #[test]
 fn idle_connections_do_not_keep_the_workers_from_others() {
-    let demo = Backstage::start().expect("a demo");
+    let demo = Services::start().expect("a demo");
     let _idle: Vec<_> = (0..8).map(|_| demo.open(APP)).collect();
     let begun = Instant::now();
     assert_eq!(status(&demo.ask("GET /login.html", "", "")), "200");
@@ -210,7 +210,7 @@ fn idle_connections_do_not_keep_the_workers_from_others() {
 
 #[test]
 fn with_every_worker_held_notifications_and_console_go_on_and_the_end_is_prompt() {
-    let demo = Backstage::start().expect("a demo");
+    let demo = Services::start().expect("a demo");
     let directory = demo.directory.path("");
     let cookie = demo.log_in();
     let mut push = demo.open(PUSH);
@@ -254,7 +254,7 @@ fn with_every_worker_held_notifications_and_console_go_on_and_the_end_is_prompt(
 
 #[test]
 fn when_a_job_begins_everybody_behind_it_is_told_its_new_place() {
-    let demo = Backstage::start().expect("a demo");
+    let demo = Services::start().expect("a demo");
     let hub = demo.hub();
     let cookie = demo.log_in();
     let filled = demo.ask("POST /jobs/fill", &cookie, "");
@@ -280,7 +280,7 @@ fn when_a_job_begins_everybody_behind_it_is_told_its_new_place() {
 
 #[test]
 fn what_a_guest_says_is_an_answer_for_everybody() {
-    let demo = Backstage::start().expect("a demo");
+    let demo = Services::start().expect("a demo");
     assert_eq!(status(&demo.ask("POST /chat", "", "hello")), "401");
     let cookie = demo.log_in();
     let direct = demo.ask("POST /chat?channel=chat", &cookie, "hello");
@@ -303,7 +303,7 @@ fn what_a_guest_says_is_an_answer_for_everybody() {
 
 #[test]
 fn a_seventeenth_console_is_told_why_not_and_a_seat_becomes_free_again() {
-    let demo = Backstage::start().expect("a demo");
+    let demo = Services::start().expect("a demo");
     let mut consoles: Vec<_> = (0..16).map(|_| demo.open(CONSOLE)).collect();
     for console in &mut consoles {
         read_until(console, "demo$");
@@ -324,7 +324,7 @@ fn a_seventeenth_console_is_told_why_not_and_a_seat_becomes_free_again() {
 
 #[test]
 fn the_configuration_is_toml_and_names_what_is_there() {
-    let demo = Backstage::start().expect("a demo");
+    let demo = Services::start().expect("a demo");
     let text = demo.config("[::1]:0");
     noren::Config::parse(&text, "demo").expect("a configuration");
     for wanted in [
@@ -363,7 +363,7 @@ fn the_banner_fits_a_terminal_of_eighty_columns_and_ends_with_the_address() {
 
 #[test]
 fn the_pages_obey_their_own_policy() {
-    let demo = Backstage::start().expect("a demo");
+    let demo = Services::start().expect("a demo");
     let cookie = demo.log_in();
     for path in ["/", "/login.html"] {
         let page = demo.ask(&format!("GET {path}"), &cookie, "");

@@ -112,7 +112,7 @@ impl Threads {
         Held {
             id,
             stream,
-            crew: self.clone(),
+            threads: self.clone(),
         }
     }
 
@@ -130,7 +130,7 @@ impl Threads {
 pub(super) struct Held {
     id: u64,
     stream: Arc<UnixStream>,
-    crew: Threads,
+    threads: Threads,
 }
 
 impl Held {
@@ -150,7 +150,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.crew.state().sockets.remove(&self.id);
+        self.threads.state().sockets.remove(&self.id);
     }
 }
 
@@ -165,11 +165,11 @@ impl Listening {
     pub(super) fn accept(&self) -> Option<Held> {
         loop {
             match self.listener.accept() {
-                Ok((stream, _)) => return Some(self.socket.crew.hold(stream)),
-                Err(_) if self.socket.crew.is_stopped() => return None,
+                Ok((stream, _)) => return Some(self.socket.threads.hold(stream)),
+                Err(_) if self.socket.threads.is_stopped() => return None,
                 Err(error) => {
                     tracing::warn!(%error, "demo cannot accept a connection");
-                    self.socket.crew.sleep(ACCEPT_PAUSE);
+                    self.socket.threads.sleep(ACCEPT_PAUSE);
                 }
             }
         }
@@ -190,39 +190,43 @@ mod tests {
     fn stop_wakes_sleepers_readers_and_accepts() {
         let directory =
             super::super::directory::Directory::create().expect("a temporary directory");
-        let crew = Threads::new();
-        let listening = Arc::new(crew.listen(&directory.path("door")).expect("a listener"));
+        let threads = Threads::new();
+        let listening = Arc::new(threads.listen(&directory.path("door")).expect("a listener"));
         let client = UnixStream::connect(directory.path("door")).expect("a connection");
         let accepted = listening.accept().expect("the connection just made");
         for name in ["accept-1", "accept-2"] {
             let listening = Arc::clone(&listening);
-            crew.spawn(name, move || assert!(listening.accept().is_none()))
+            threads
+                .spawn(name, move || assert!(listening.accept().is_none()))
                 .expect("a thread");
         }
-        let sleeper = crew.clone();
-        crew.spawn("sleep", move || {
-            assert!(!sleeper.sleep(Duration::from_secs(60)));
-        })
-        .expect("a thread");
-        crew.spawn("read", move || {
-            assert_eq!(accepted.stream().read(&mut [0]).ok(), Some(0));
-        })
-        .expect("a thread");
+        let sleeper = threads.clone();
+        threads
+            .spawn("sleep", move || {
+                assert!(!sleeper.sleep(Duration::from_secs(60)));
+            })
+            .expect("a thread");
+        threads
+            .spawn("read", move || {
+                assert_eq!(accepted.stream().read(&mut [0]).ok(), Some(0));
+            })
+            .expect("a thread");
         let begun = Instant::now();
-        assert_eq!(crew.stop(Duration::from_secs(5)), Vec::<String>::new());
+        assert_eq!(threads.stop(Duration::from_secs(5)), Vec::<String>::new());
         assert!(begun.elapsed() < Duration::from_secs(2));
-        assert!(crew.spawn("late", || ()).is_err());
+        assert!(threads.spawn("late", || ()).is_err());
         drop(client);
     }
 
     #[test]
     fn a_thread_that_does_not_end_is_named() {
-        let crew = Threads::new();
+        let threads = Threads::new();
         let (_keep, never) = std::sync::mpsc::sync_channel::<()>(1);
-        crew.spawn("stubborn", move || {
-            let _ = never.recv();
-        })
-        .expect("a thread");
-        assert_eq!(crew.stop(Duration::from_millis(50)), ["demo-stubborn"]);
+        threads
+            .spawn("stubborn", move || {
+                let _ = never.recv();
+            })
+            .expect("a thread");
+        assert_eq!(threads.stop(Duration::from_millis(50)), ["demo-stubborn"]);
     }
 }

@@ -81,7 +81,7 @@ fn x_forwarded(headers: &HeaderMap) -> impl Iterator<Item = Hop> {
     let mut is_first = true;
     std::iter::from_fn(move || {
         let address = addresses.next();
-        // A proxy may say how the client came, and not from where.
+        // A proxy may report the scheme of the client without its address.
         if address.is_none() && !is_first {
             return None;
         }

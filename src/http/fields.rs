@@ -66,9 +66,7 @@ fn is_token(name: &str) -> bool {
 /// a POST would be repeated after a broken connection, and would not count as a login.
 fn check_method_override(parts: &Parts) -> Result<(), Refusal> {
     if parts.method != Method::POST && method_overrides(&parts.headers).next().is_some() {
-        return Err(Refusal::bad_request(
-            "only a POST may ask to be taken for another method",
-        ));
+        return Err(Refusal::bad_request("only a POST may override its method"));
     }
     Ok(())
 }
@@ -108,7 +106,7 @@ pub(super) fn same_when_folded(one: &str, other: &str) -> bool {
 /// This includes every name with a special character other than the hyphen: some gateway folds it into the name of
 /// another header, so only the standard spelling of a name is permitted. `X-Request-Id` and `traceparent` are not in
 /// the list: [`RequestId::set_headers`](crate::http::RequestId::set_headers) replaces them.
-pub(super) fn is_for_the_door_to_set(of: &HeaderName) -> bool {
+pub(super) fn is_proxy_header(of: &HeaderName) -> bool {
     let name = of.as_str();
     if !name
         .bytes()
@@ -168,8 +166,8 @@ pub(super) fn is_for_the_door_to_set(of: &HeaderName) -> bool {
 /// True if a client's header of this name, in any letter case, never reaches an app: only Noren, or a proxy that it
 /// trusts, may set it.
 #[must_use]
-pub fn is_header_of_the_door(name: &str) -> bool {
-    HeaderName::from_bytes(name.as_bytes()).is_ok_and(|name| is_for_the_door_to_set(&name))
+pub fn is_reserved_header(name: &str) -> bool {
+    HeaderName::from_bytes(name.as_bytes()).is_ok_and(|name| is_proxy_header(&name))
 }
 
 /// True for the headers with which Noren and an app communicate.
@@ -255,7 +253,7 @@ mod tests {
             for name in ["forwarded-for", "anything"] {
                 let name = format!("x{sign}{name}");
                 let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
-                assert!(is_for_the_door_to_set(&name), "{name}");
+                assert!(is_proxy_header(&name), "{name}");
             }
         }
         for name in [
@@ -264,7 +262,7 @@ mod tests {
             "cf-connecting-ipv6",
             "fastly-client-ip",
         ] {
-            assert!(is_for_the_door_to_set(&HeaderName::from_static(name)));
+            assert!(is_proxy_header(&HeaderName::from_static(name)));
         }
         for name in [
             "x-requested-with",
@@ -272,7 +270,7 @@ mod tests {
             "client-hints",
             "x-request-id",
         ] {
-            assert!(!is_for_the_door_to_set(&HeaderName::from_static(name)));
+            assert!(!is_proxy_header(&HeaderName::from_static(name)));
         }
         assert!(same_when_folded("X-Remote_User", "x.remote-user"));
         assert!(!same_when_folded("x-remote-user", "x-remote-users"));

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::http::fields::{drop_where, is_for_the_door_to_set, is_own, same_when_folded};
+use crate::http::fields::{drop_where, is_own, is_proxy_header, same_when_folded};
 use crate::http::head::{Authority, Scheme};
 use crate::net::Peer;
 
@@ -65,7 +65,7 @@ fn written(address: IpAddr) -> Option<HeaderValue> {
 
 /// Removes all headers that only Noren may set, in every spelling.
 pub(crate) fn drop_client_claims(headers: &mut HeaderMap) {
-    drop_where(headers, is_for_the_door_to_set);
+    drop_where(headers, is_proxy_header);
 }
 
 /// Removes all headers whose name some gateway treats as this one.

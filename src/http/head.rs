@@ -10,7 +10,7 @@ use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
-use crate::config::{LONGEST_METHOD, folds_into_a_method};
+use crate::config::{LONGEST_METHOD, is_method_in_other_case};
 use crate::http::activity::Activity;
 use crate::http::credentials::check_authorization;
 use crate::http::fields;
@@ -149,7 +149,7 @@ fn check_method(parts: &Parts) -> Result<(), Refusal> {
 /// Checks that the method is a token, and not one that an app may take for another method. Any token is a method (RFC
 /// 9110 §9.1), and its meaning is up to the app; an unknown method counts as unsafe.
 fn check_token(method: &str) -> Result<(), Refusal> {
-    let reason = if folds_into_a_method(method) {
+    let reason = if is_method_in_other_case(method) {
         "methods are written in capitals"
     } else if method.len() > LONGEST_METHOD {
         "the name of this method is too long"

@@ -57,7 +57,7 @@ pub(crate) use credentials::is_basic;
 pub(crate) use date::set_date;
 pub(crate) use detachable::{DetachRule, Detachable, Detachment};
 pub(crate) use drain::Drain;
-pub use fields::is_header_of_the_door;
+pub use fields::is_reserved_header;
 pub(crate) use fields::{check_lines, drop_file_names, drop_method_overrides, method_overrides};
 pub(crate) use forwarded::{Forwarded, drop_client_claims, drop_own_headers, drop_spellings_of};
 pub(crate) use framing::Framing;

@@ -157,7 +157,7 @@ impl Refusal {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        // Whoever is turned away for a while is told for how long (RFC 9110 §10.2.3).
+        // A temporary refusal says when to try again (RFC 9110 §10.2.3).
         if matches!(
             self.status,
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS

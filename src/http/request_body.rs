@@ -86,7 +86,7 @@ pub(crate) async fn receive(
     let mut body = RequestBody {
         kept: None,
         begun: None,
-        incoming: Remains {
+        incoming: UnreadRest {
             body: Some(incoming),
             tasks: tasks.clone(),
         },
@@ -147,7 +147,7 @@ pub(crate) async fn receive(
 pub(crate) struct RequestBody {
     kept: Option<SpoolReader>,
     begun: Option<Bytes>,
-    incoming: Remains,
+    incoming: UnreadRest,
     left: u64,
     taken: u64,
     limit: u64,
@@ -170,14 +170,14 @@ enum Next {
 
 /// The part that is not read yet. When it is dropped unread while the client still sends, the rest is read and
 /// discarded, within limits, so that the client gets the response and not a reset (RFC 9112 §9.6).
-struct Remains {
+struct UnreadRest {
     body: Option<Incoming>,
     tasks: Shutdown,
 }
 
 /// Discards the unread body of a refused request, within the same limits.
 pub(crate) fn refuse(body: impl Into<Incoming>, tasks: &Shutdown) {
-    drop(Remains {
+    drop(UnreadRest {
         body: Some(body.into()),
         tasks: tasks.clone(),
     });
@@ -205,14 +205,14 @@ impl RequestBody {
 
     /// Copies the body, if all of it is buffered.
     #[must_use]
-    pub(crate) fn again(&self) -> Option<Self> {
+    pub(crate) fn copy(&self) -> Option<Self> {
         if self.incoming.body.is_some() || self.passed_on.load(Ordering::Relaxed) > 0 {
             return None;
         }
         Some(Self {
             kept: self.kept.as_ref().map(SpoolReader::again),
             begun: self.begun.clone(),
-            incoming: Remains {
+            incoming: UnreadRest {
                 body: None,
                 tasks: self.incoming.tasks.clone(),
             },
@@ -409,7 +409,7 @@ impl fmt::Debug for RequestBody {
     }
 }
 
-impl Drop for Remains {
+impl Drop for UnreadRest {
     fn drop(&mut self) {
         let Some(mut body) = self.body.take() else {
             return;

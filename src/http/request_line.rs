@@ -16,7 +16,7 @@ const WEBSOCKET: &[u8] = b"websocket";
 #[derive(Debug)]
 pub(super) struct RequestLine {
     activity: Activity,
-    place: Place,
+    position: Position,
     /// Number of the current request on the connection, from 1 on.
     number: u64,
     line: Line,
@@ -26,7 +26,7 @@ pub(super) struct RequestLine {
 
 /// Position in the input: the kind of the next part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Position {
     /// A request line, or an empty line in front of it (RFC 9112 §2.2).
     Before,
     /// The rest of a request line.
@@ -61,7 +61,7 @@ impl RequestLine {
     pub(super) fn new(activity: Activity) -> Self {
         Self {
             activity,
-            place: Place::Before,
+            position: Position::Before,
             number: 0,
             line: Line::default(),
             body: Framing::default(),
@@ -70,8 +70,8 @@ impl RequestLine {
     }
 
     /// Reads further bytes of the connection.
-    pub(super) fn came(&mut self, mut bytes: &[u8]) {
-        if self.place == Place::Unknown {
+    pub(super) fn read(&mut self, mut bytes: &[u8]) {
+        if self.position == Position::Unknown {
             // After the response to a refused upgrade, the connection continues with HTTP.
             let begun = self.activity.begun();
             if self.activity.is_busy() || begun < self.number {
@@ -79,85 +79,86 @@ impl RequestLine {
             }
             self.number = begun;
             self.line = Line::default();
-            self.place = Place::Before;
+            self.position = Position::Before;
         }
-        while !bytes.is_empty() && self.place != Place::Unknown {
+        while !bytes.is_empty() && self.position != Position::Unknown {
             bytes = self.take(bytes);
         }
     }
 
     fn take<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        match self.place {
-            Place::Body(left) => {
+        match self.position {
+            Position::Body(left) => {
                 let (left, rest) = skip(bytes, left);
-                self.place = if left > 0 {
-                    Place::Body(left)
+                self.position = if left > 0 {
+                    Position::Body(left)
                 } else {
-                    Place::Before
+                    Position::Before
                 };
                 rest
             }
-            Place::Before => {
+            Position::Before => {
                 let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
                 let Some(rest) = begin.and_then(|begin| bytes.get(begin..)) else {
                     return &[];
                 };
                 self.number += 1;
-                self.place = Place::Request;
+                self.position = Position::Request;
                 self.body = Framing::default();
                 self.spelling = SpellingReader::default();
                 rest
             }
-            Place::Request | Place::Fields => {
+            Position::Request | Position::Fields => {
                 let end = bytes.iter().position(|byte| *byte == b'\n');
                 let (piece, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
-                if end.is_some() && self.place == Place::Fields && self.line.begin.is_empty() {
+                if end.is_some() && self.position == Position::Fields && self.line.begin.is_empty()
+                {
                     // Nearly always the whole line is here, and need not be copied.
-                    self.place = self.field(piece, false);
+                    self.position = self.field(piece, false);
                     return rest.get(1..).unwrap_or_default();
                 }
                 self.line.add(piece);
                 if end.is_some() {
                     let line = std::mem::take(&mut self.line);
-                    self.place = self.behind(&line);
+                    self.position = self.position_behind(&line);
                     // The next line takes its space; an idle connection has none.
-                    if self.place == Place::Fields {
+                    if self.position == Position::Fields {
                         self.line = line.cleared();
                     }
                 }
                 rest.get(1..).unwrap_or_default()
             }
-            Place::Unknown => &[],
+            Position::Unknown => &[],
         }
     }
 
     /// Returns the position behind a line.
-    fn behind(&mut self, line: &Line) -> Place {
-        match self.place {
-            Place::Request => {
+    fn position_behind(&mut self, line: &Line) -> Position {
+        match self.position {
+            Position::Request => {
                 if line.has_fragment {
                     self.activity.saw_fragment(self.number);
                 }
-                Place::Fields
+                Position::Fields
             }
-            Place::Fields => self.field(&line.begin, line.is_cut),
-            place => place,
+            Position::Fields => self.field(&line.begin, line.is_cut),
+            position => position,
         }
     }
 
     /// Reads a header line, or the empty line that ends a head, and returns the position behind it.
-    fn field(&mut self, line: &[u8], is_cut: bool) -> Place {
+    fn field(&mut self, line: &[u8], is_cut: bool) -> Position {
         let text = line.strip_suffix(b"\r").unwrap_or(line);
         if text.is_empty() {
             self.activity.spelled(self.number, self.spelling.finish());
-            return self.body.place();
+            return self.body.position();
         }
         let colon = text.iter().position(|byte| *byte == b':');
         let (name, value) = text.split_at(colon.unwrap_or(text.len()));
-        self.spelling.saw(name);
+        self.spelling.push(name);
         self.body
             .read(name, value.get(1..).unwrap_or_default(), is_cut);
-        Place::Fields
+        Position::Fields
     }
 }
 
@@ -212,11 +213,11 @@ impl Framing {
     }
 
     /// Returns the position behind a head. Nothing is pipelined behind an upgrade.
-    fn place(&self) -> Place {
+    fn position(&self) -> Position {
         match self.length {
-            _ if self.is_unknown => Place::Unknown,
-            0 => Place::Before,
-            length => Place::Body(length),
+            _ if self.is_unknown => Position::Unknown,
+            0 => Position::Before,
+            length => Position::Body(length),
         }
     }
 }
@@ -233,7 +234,7 @@ mod tests {
             let mut line = RequestLine::new(activity.clone());
             text.as_bytes()
                 .chunks(step)
-                .for_each(|piece| line.came(piece));
+                .for_each(|piece| line.read(piece));
             let mut found = Vec::new();
             for number in 1..=9 {
                 drop(activity.begin());
@@ -301,14 +302,14 @@ mod tests {
     fn behind_an_upgrade_that_was_refused_it_is_http_again() {
         let activity = Activity::new();
         let mut line = RequestLine::new(activity.clone());
-        line.came(b"GET / HTTP/1.1\r\nUpgrade: WebSocket\r\n\r\n");
+        line.read(b"GET / HTTP/1.1\r\nUpgrade: WebSocket\r\n\r\n");
         let busy = activity.begin();
-        line.came(b"GET /#x HTTP/1.1\r\n\r\n");
+        line.read(b"GET /#x HTTP/1.1\r\n\r\n");
         drop(busy);
-        line.came(b"GET / HTTP/1.1\r\n\r\n");
+        line.read(b"GET / HTTP/1.1\r\n\r\n");
         drop(activity.begin());
         assert!(!activity.has_fragment());
-        line.came(b"GET /#x HTTP/1.1\r\n\r\n");
+        line.read(b"GET /#x HTTP/1.1\r\n\r\n");
         drop(activity.begin());
         assert!(activity.has_fragment());
     }

@@ -58,7 +58,7 @@ pub(crate) struct SpellingCursor<'a> {
 
 impl SpellingReader {
     /// Adds a name, which must be a token (RFC 9110 §5.6.2).
-    pub(crate) fn saw(&mut self, name: &[u8]) {
+    pub(crate) fn push(&mut self, name: &[u8]) {
         if !is_standard(name) {
             self.0.extend_from_slice(name);
             self.0.push(b'\n');
@@ -78,7 +78,7 @@ impl Spelling {
         let mut reader = SpellingReader::default();
         names
             .into_iter()
-            .for_each(|name| reader.saw(name.as_bytes()));
+            .for_each(|name| reader.push(name.as_bytes()));
         reader.finish()
     }
 

@@ -148,7 +148,7 @@ impl Deadline {
     }
 
     /// Frees a timer that has fired, so that idle connections hold none.
-    pub(crate) fn rest(&mut self) {
+    pub(crate) fn release(&mut self) {
         if self.0.as_ref().is_some_and(|timer| timer.is_elapsed()) {
             self.0 = None;
         }
@@ -236,7 +236,7 @@ mod tests {
         assert!(!passes(60, 1).await);
         assert!(passes(20, 30).await, "it is earlier than the timer");
         assert_eq!(begun.elapsed().as_secs(), 20);
-        deadline.rest();
+        deadline.release();
         assert!(deadline.0.is_none());
     }
 }

@@ -26,7 +26,7 @@ impl RequestId {
     /// Creates an id that is unique within 64 bits. It is no secret: a client that sees one may guess others.
     #[must_use]
     pub(crate) fn new() -> Self {
-        Self(unlike_any_other())
+        Self(unique_number())
     }
 
     /// Sets the headers for the app: always the id, and the trace if `trace`. A valid `traceparent` of the client
@@ -38,9 +38,9 @@ impl RequestId {
         if !trace || has_trace(headers) {
             return;
         }
-        // Without a parent nobody knows what a state belongs to (§3.3).
+        // A state without a parent has no meaning (§3.3).
         headers.remove(TRACESTATE);
-        let (high, low) = (digits(unlike_any_other()), digits(unlike_any_other()));
+        let (high, low) = (digits(unique_number()), digits(unique_number()));
         let parts: [&[u8]; 6] = [b"00-", &high, &low, b"-", &digits(self.0), b"-01"];
         if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(parts.concat())) {
             headers.insert(TRACEPARENT, value);
@@ -79,7 +79,7 @@ fn digits(number: u64) -> [u8; 16] {
 
 /// Returns a number that looks random and does not repeat: a counter with a random start, mixed (`SplitMix64`). Never
 /// zero, which §3.2.2 forbids.
-fn unlike_any_other() -> u64 {
+fn unique_number() -> u64 {
     static NEXT: LazyLock<AtomicU64> =
         LazyLock::new(|| AtomicU64::new(RandomState::new().hash_one(std::process::id())));
     let mut mixed = NEXT.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);

@@ -292,7 +292,7 @@ impl Transport {
             head.begun = false;
             head.activity.reads_head(false);
             if head.activity.is_busy() {
-                head.idle_end.rest();
+                head.idle_end.release();
                 return false;
             }
         }
@@ -422,7 +422,7 @@ impl AsyncRead for Transport {
         if let Some(line) = &mut this.line
             && came > 0
         {
-            line.came(buf.filled().get(before..).unwrap_or_default());
+            line.read(buf.filled().get(before..).unwrap_or_default());
         }
         if this.head.is_some() && this.head_is_late(cx, came > 0) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

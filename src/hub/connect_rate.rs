@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
+use crate::sweep::Sweep;
+
 /// Minimum rate of one address, in tokens per second: a very low total rate is not divided among addresses.
 const SMALLEST: f64 = 4.0;
 /// Number of addresses at which full buckets are removed.
@@ -16,8 +18,7 @@ pub(super) struct Rates {
     /// Tokens per second of one address.
     part: f64,
     addresses: HashMap<IpAddr, Rate>,
-    /// Number of addresses at which full buckets are removed next: twice as many as were left the last time.
-    limit: usize,
+    sweep: Sweep,
 }
 
 /// The bucket that is empty.
@@ -45,7 +46,7 @@ impl Rates {
             all: Rate::new(a_second, Instant::now()),
             part: part_of(a_second, percent),
             addresses: HashMap::new(),
-            limit: MANY,
+            sweep: Sweep::default(),
         }
     }
 
@@ -81,10 +82,10 @@ impl Rates {
     }
 
     fn of(&mut self, address: IpAddr, now: Instant) -> &mut Rate {
-        if self.addresses.len() >= self.limit && !self.addresses.contains_key(&address) {
+        if !self.addresses.contains_key(&address) {
             // A full bucket is the same as a new one.
-            self.addresses.retain(|_, rate| !rate.is_full(now));
-            self.limit = MANY.max(2 * self.addresses.len());
+            let is_used = |rate: &mut Rate| !rate.is_full(now);
+            self.sweep.run(&mut self.addresses, MANY, is_used);
         }
         let part = self.part;
         self.addresses

@@ -35,24 +35,24 @@ pub(crate) struct HubSnapshot {
     /// Noren.
     #[serde(default)]
     base: u64,
-    channels: Vec<PackedChannel>,
+    channels: Vec<ChannelSnapshot>,
 }
 
 /// A channel whose history is in memory.
 #[derive(Debug, Serialize, Deserialize)]
-struct PackedChannel {
+struct ChannelSnapshot {
     name: String,
     /// Highest offset that no subscriber can get any more.
     floor: u64,
-    messages: Vec<PackedMessage>,
+    messages: Vec<MessageSnapshot>,
     /// Publisher ids; missing in the snapshot of an older Noren.
     #[serde(default)]
-    ids: Vec<PackedId>,
+    ids: Vec<PublisherIdSnapshot>,
 }
 
 /// A publisher's own id of a message.
 #[derive(Debug, Serialize, Deserialize)]
-struct PackedId {
+struct PublisherIdSnapshot {
     digest: Digest,
     offset: u64,
     /// Age in milliseconds.
@@ -60,7 +60,7 @@ struct PackedId {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct PackedMessage {
+struct MessageSnapshot {
     offset: u64,
     time: u64,
     /// Age in milliseconds. Both processes share the machine's monotonic clock, while the wall clock may have been
@@ -68,13 +68,13 @@ struct PackedMessage {
     age: Option<u64>,
     event: Option<Box<str>>,
     key: Option<Box<str>>,
-    kind: PackedKind,
+    kind: KindSnapshot,
     /// The data: text as it is, bytes in base64.
     data: String,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-enum PackedKind {
+enum KindSnapshot {
     Text,
     Json,
     Bytes,
@@ -83,7 +83,7 @@ enum PackedKind {
 impl Hub {
     /// Stops publishing, closes the store and makes the snapshot. Blocks until all published messages are on disk.
     /// Messages that arrive meanwhile are refused and can be published at the other process.
-    pub(crate) fn pack(&self) -> HubSnapshot {
+    pub(crate) fn take_snapshot(&self) -> HubSnapshot {
         let places = lock(&self.0.places);
         self.0.packed.store(true, Ordering::Release);
         drop(places);
@@ -96,7 +96,7 @@ impl Hub {
         let packed = channels
             .iter()
             .filter(|(_, channel)| !channel.is_kept())
-            .map(|(name, channel)| PackedChannel::of(name, channel));
+            .map(|(name, channel)| ChannelSnapshot::of(name, channel));
         HubSnapshot {
             epoch: self.0.epoch.load().to_string(),
             last,
@@ -105,12 +105,12 @@ impl Hub {
         }
     }
 
-    /// Reverts [`pack`](Self::pack) after the other process has failed to start. If the history on disk cannot be
-    /// opened now, its channels refuse messages until it can; stored messages are kept.
+    /// Reverts [`take_snapshot`](Self::take_snapshot) after the other process has failed to start. If the history on
+    /// disk cannot be opened now, its channels refuse messages until it can; stored messages are kept.
     ///
     /// # Errors
     /// A [`HubError`] if the store has no thread to write with. Channels in memory continue.
-    pub(crate) fn unpack(&self) -> Result<(), HubError> {
+    pub(crate) fn revert_snapshot(&self) -> Result<(), HubError> {
         if !self.0.packed.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -118,7 +118,7 @@ impl Hub {
             let settings = self.0.settings.load();
             let epoch = self.0.epoch.load().to_string();
             let read = !self.0.behind.load(Ordering::Acquire);
-            let opened = Opened::again(&settings.hub.store, &epoch, read);
+            let opened = Opened::reopen(&settings.hub.store, &epoch, read);
             opened.run(DiskOrder::of(self)).map(Arc::new)
         });
         let opened = opened.transpose();
@@ -131,8 +131,8 @@ impl Hub {
     }
 
     /// Restores the snapshot of another process into the channels that exist here too.
-    pub(super) fn settle(&self, luggage: HubSnapshot) {
-        for packed in luggage.channels {
+    pub(super) fn restore_snapshot(&self, snapshot: HubSnapshot) {
+        for packed in snapshot.channels {
             let name = ChannelName::parse(&packed.name).ok();
             let channel = name.and_then(|name| self.channel(&name).ok());
             let Some(channel) = channel.filter(|channel| !channel.is_kept()) else {
@@ -153,14 +153,14 @@ impl Hub {
                 }
             }
         }
-        lock(&self.0.closed).raise(luggage.base);
+        lock(&self.0.closed).raise(snapshot.base);
     }
 }
 
-impl PackedChannel {
+impl ChannelSnapshot {
     fn of(name: &ChannelName, channel: &Channel) -> Self {
         let ids = channel.ids();
-        let ids = ids.iter().map(|id| PackedId {
+        let ids = ids.iter().map(|id| PublisherIdSnapshot {
             digest: id.digest,
             offset: id.offset,
             age: u64::try_from(id.came.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -172,21 +172,21 @@ impl PackedChannel {
             floor: history.floor(),
             ids,
             messages: history
-                .kept()
-                .map(|message| PackedMessage::of(message))
+                .available()
+                .map(|message| MessageSnapshot::of(message))
                 .collect(),
         }
     }
 }
 
-impl PackedMessage {
+impl MessageSnapshot {
     fn of(message: &Message) -> Self {
         let draft = &message.draft;
         let bytes = draft.data.as_bytes();
         let kind = match draft.data.kind() {
-            Kind::Text => PackedKind::Text,
-            Kind::Json => PackedKind::Json,
-            Kind::Bytes => PackedKind::Bytes,
+            Kind::Text => KindSnapshot::Text,
+            Kind::Json => KindSnapshot::Json,
+            Kind::Bytes => KindSnapshot::Bytes,
         };
         Self {
             offset: message.id.offset,
@@ -196,8 +196,10 @@ impl PackedMessage {
             key: draft.key.clone(),
             kind,
             data: match kind {
-                PackedKind::Bytes => STANDARD.encode(bytes),
-                PackedKind::Text | PackedKind::Json => String::from_utf8_lossy(bytes).into_owned(),
+                KindSnapshot::Bytes => STANDARD.encode(bytes),
+                KindSnapshot::Text | KindSnapshot::Json => {
+                    String::from_utf8_lossy(bytes).into_owned()
+                }
             },
         }
     }
@@ -211,9 +213,9 @@ impl PackedMessage {
     /// The message as a record; `None` if no Noren could have packed it.
     fn record(self) -> Option<Record> {
         let (kind, data) = match self.kind {
-            PackedKind::Text => (Kind::Text, Bytes::from(self.data)),
-            PackedKind::Json => (Kind::Json, Bytes::from(self.data)),
-            PackedKind::Bytes => {
+            KindSnapshot::Text => (Kind::Text, Bytes::from(self.data)),
+            KindSnapshot::Json => (Kind::Json, Bytes::from(self.data)),
+            KindSnapshot::Bytes => {
                 let bytes = STANDARD.decode(self.data).ok()?;
                 (Kind::Bytes, Bytes::from(bytes))
             }
@@ -261,12 +263,12 @@ mod tests {
         let mut own = draft("own");
         own.id = Some(PublisherId::parse("own").expect("an id"));
         let first = old.publish(&name("b.7"), own.clone()).expect("published");
-        let luggage = old.pack();
+        let snapshot = old.take_snapshot();
         let refused = old.publish(&name("a"), draft("late"));
         assert_eq!(refused.err(), Some(PublishError::Moving));
-        let luggage = serde_json::to_string(&luggage).expect("JSON");
-        let luggage = serde_json::from_str(&luggage).expect("the same");
-        let new = Hub::new(&config, Some(luggage)).expect("a hub");
+        let snapshot = serde_json::to_string(&snapshot).expect("JSON");
+        let snapshot = serde_json::from_str(&snapshot).expect("the same");
+        let new = Hub::new(&config, Some(snapshot)).expect("a hub");
         let next = new.publish(&name("a"), draft("4")).expect("published");
         let next = next.id().expect("a number of its own");
         assert_eq!(next.offset, 6);
@@ -275,7 +277,7 @@ mod tests {
             let channel = new.channel(&name(channel)).ok().expect("a channel");
             let history = channel.history();
             let texts = history
-                .kept()
+                .available()
                 .map(|message| message.draft.data.as_bytes().clone());
             (texts.collect::<Vec<_>>(), history.floor())
         };
@@ -283,7 +285,7 @@ mod tests {
         let again = new.publish(&name("b.7"), own).expect("published");
         assert_eq!(again.id(), first.id());
         assert_eq!(said("b.7"), (vec!["…".into(), "own".into()], 0));
-        old.unpack().expect("taken back");
+        old.revert_snapshot().expect("taken back");
         assert!(old.publish(&name("a"), draft("4")).is_ok());
     }
 }

@@ -238,14 +238,14 @@ impl History {
         let rest = self.entries.range(index..);
         for entry in rest.take_while(|entry| entry.offset <= head) {
             if let Some(message) = &entry.message {
-                return Found::Message(Arc::clone(message), self.behind(entry));
+                return Found::Message(Arc::clone(message), self.bytes_behind(entry));
             }
         }
         Found::Nothing
     }
 
     /// Bytes of the messages after an entry.
-    fn behind(&self, entry: &Entry) -> u64 {
+    fn bytes_behind(&self, entry: &Entry) -> u64 {
         (self.total - entry.start).saturating_sub(entry.cost() as u64)
     }
 
@@ -254,7 +254,7 @@ impl History {
     pub(super) fn lag(&self, after: u64) -> (u64, bool) {
         let index = self.entries.partition_point(|entry| entry.offset <= after);
         let entry = self.entries.get(index);
-        let behind = entry.map_or(0, |entry| self.behind(entry));
+        let behind = entry.map_or(0, |entry| self.bytes_behind(entry));
         (behind, after < self.dropped)
     }
 
@@ -274,7 +274,7 @@ impl History {
     }
 
     /// The messages that a new subscriber can still get.
-    pub(super) fn kept(&self) -> impl DoubleEndedIterator<Item = &Arc<Message>> {
+    pub(super) fn available(&self) -> impl DoubleEndedIterator<Item = &Arc<Message>> {
         let kept = self.entries.iter().skip(self.tail);
         kept.filter_map(|entry| entry.message.as_ref())
     }

@@ -28,7 +28,7 @@ pub(crate) struct Hook {
 impl Hub {
     /// Runs the housekeeping; to be called about once a second. Returns the presence hooks that are due.
     #[must_use]
-    pub(crate) fn look_after(&self) -> Vec<Hook> {
+    pub(crate) fn do_housekeeping(&self) -> Vec<Hook> {
         let now = Instant::now();
         let mut hooks = Vec::new();
         for (name, channel) in self.channels_now() {
@@ -85,7 +85,7 @@ impl Hub {
             !settings.names(name) && !channel.is_listened_to() && is_empty()
         };
         let mut channels = self.change_channels();
-        // Whoever is about to join holds a second reference.
+        // A subscriber that is about to join holds a second reference.
         channels.retain(|name, channel| {
             let stays = Arc::strong_count(channel) > 1 || !unused(name, channel);
             if !stays {

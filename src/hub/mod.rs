@@ -91,12 +91,12 @@ use store::{EpochStart, Opened, Recovered, Store};
 ///
 /// # Errors
 /// A fault for each thing that cannot be used.
-pub(crate) fn look(config: &Config) -> Faults<HubError> {
+pub(crate) fn check(config: &Config) -> Faults<HubError> {
     let mut faults = Faults::default();
     faults.keep(Settings::of(config));
     let on_disk = |channel: &config::Channel| channel.history.store == StoreKind::Disk;
     if config.channels.iter().any(on_disk) {
-        faults.keep(store::look(&config.hub.store));
+        faults.keep(store::check(&config.hub.store));
     }
     faults
 }
@@ -196,7 +196,7 @@ impl Hub {
             hub.0.store.store(Some(Arc::new(store)));
         }
         hub.restore(recovered);
-        hub.settle(luggage);
+        hub.restore_snapshot(luggage);
         hub.open_named();
         Ok(hub)
     }
@@ -324,7 +324,7 @@ impl Hub {
                 SubscribeError::Share
             }
         })?;
-        // A channel is only made for who may listen to it.
+        // A channel is only created for a client that may subscribe to it.
         let channels = self.channels_for(client, names)?;
         let behind = self.0.behind.load(Ordering::Acquire);
         if let Some(channel) = channels.iter().find(|channel| behind && channel.is_kept()) {
@@ -382,7 +382,7 @@ impl Hub {
 
     /// Takes and releases the locks that every message needs, as a health check: if this does not return, the
     /// process is stuck.
-    pub(crate) fn touch(&self) {
+    pub(crate) fn check_locks(&self) {
         drop(lock(&self.0.places));
         drop(self.channels_now());
     }

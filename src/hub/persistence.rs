@@ -107,7 +107,7 @@ impl Hub {
             return Err(PublishError::not_kept(&StoreError::Stopped));
         };
         if let Some(before) = draft.id.and_then(|id| channel.ids().find(&id)) {
-            return Ok(Published::before(self.id_on_disk(before)));
+            return Ok(Published::repetition(self.id_on_disk(before)));
         }
         let record = Record {
             offset: 0,
@@ -133,7 +133,7 @@ impl Hub {
     fn show(&self, appends: &[Append]) {
         for append in appends.iter().filter(|append| append.is_new()) {
             let name = ChannelName::parse(&append.channel).ok();
-            // It was there when the message was published. If it is gone, nobody listens to it.
+            // The channel existed when the message was published. If it was closed since, it has no subscribers.
             let Some(channel) = name.and_then(|name| self.stored_channel(&name)) else {
                 continue;
             };

@@ -47,7 +47,7 @@ impl Hub {
         mut wanted: impl FnMut(&Message) -> Option<T>,
     ) -> Option<T> {
         let channel = self.open_channel(name)?;
-        let kept: Vec<_> = channel.history().kept().cloned().collect();
+        let kept: Vec<_> = channel.history().available().cloned().collect();
         kept.iter().rev().find_map(|message| wanted(message))
     }
 
@@ -63,7 +63,7 @@ impl Hub {
             return (Vec::new(), 0);
         };
         let history = channel.history();
-        let behind = history.kept().rev();
+        let behind = history.available().rev();
         let behind = behind.take_while(|message| message.id.offset > offset);
         let mut behind: Vec<_> = behind.cloned().collect();
         behind.reverse();

@@ -22,11 +22,11 @@ const STREAM_LIMIT: Duration = Duration::from_secs(60);
 
 /// A message that was accepted.
 #[derive(Debug)]
-pub(crate) struct Published(Settled);
+pub(crate) struct Published(Outcome);
 
 /// State of the result of publishing.
 #[derive(Debug)]
-enum Settled {
+enum Outcome {
     /// The message is already as durable as its channel promises.
     Now(EventId),
     /// The message waits for the disk; its commit assigns the offset.
@@ -37,20 +37,20 @@ enum Settled {
 
 impl Published {
     /// The result for a repeated message: the id of the first.
-    pub(super) fn before(id: EventId) -> Self {
-        Self(Settled::Now(id))
+    pub(super) fn repetition(id: EventId) -> Self {
+        Self(Outcome::Now(id))
     }
 
     pub(super) fn on_disk(hub: &Hub, kept: Acknowledgement) -> Self {
-        Self(Settled::Disk(hub.clone(), kept))
+        Self(Outcome::Disk(hub.clone(), kept))
     }
 
     /// The id of the message; `None` while the disk or the cluster has not assigned it.
     #[cfg(test)]
     pub(crate) fn id(&self) -> Option<&EventId> {
         match &self.0 {
-            Settled::Now(id) => Some(id),
-            Settled::Disk(..) | Settled::Stream(_) => None,
+            Outcome::Now(id) => Some(id),
+            Outcome::Disk(..) | Outcome::Stream(_) => None,
         }
     }
 
@@ -61,12 +61,12 @@ impl Published {
     /// cluster has not confirmed it in time.
     pub(crate) async fn acknowledged(self) -> Result<EventId, PublishError> {
         match self.0 {
-            Settled::Now(id) => Ok(id),
-            Settled::Disk(hub, kept) => match kept.await {
+            Outcome::Now(id) => Ok(id),
+            Outcome::Disk(hub, kept) => match kept.await {
                 Ok(offset) => Ok(hub.id_on_disk(offset)),
                 Err(error) => Err(PublishError::not_kept(&error)),
             },
-            Settled::Stream(confirmed) => match timeout(STREAM_LIMIT, confirmed).await {
+            Outcome::Stream(confirmed) => match timeout(STREAM_LIMIT, confirmed).await {
                 Ok(Ok(id)) => Ok(id),
                 _ => Err(PublishError::NotKept(
                     "the broker of the cluster has not taken it; it still waits for that"
@@ -78,13 +78,13 @@ impl Published {
 
     /// A future of the result for a message whose history is on disk; `None` for others.
     pub(crate) fn pending_on_disk(self) -> Option<Pending> {
-        let waits = matches!(self.0, Settled::Disk(..));
+        let waits = matches!(self.0, Outcome::Disk(..));
         waits.then(|| Box::pin(self.acknowledged()) as Pending)
     }
 
     /// A future of the result, to be awaited together with others; `None` if the result is known already.
     pub(crate) fn pending(self) -> Option<Pending> {
-        let waits = !matches!(self.0, Settled::Now(_));
+        let waits = !matches!(self.0, Outcome::Now(_));
         waits.then(|| Box::pin(self.acknowledged()) as Pending)
     }
 }
@@ -132,7 +132,7 @@ impl Hub {
         let channel = channel.map_err(|missing| missing.for_publisher(name))?;
         if let Some(stream) = self.0.sequencer.stream() {
             let confirmed = stream.publish(name, draft)?;
-            return Ok(Published(Settled::Stream(confirmed)));
+            return Ok(Published(Outcome::Stream(confirmed)));
         }
         if channel.is_kept() {
             return self.keep(&channel, draft);
@@ -140,7 +140,7 @@ impl Hub {
         let own = draft.id.take();
         let mut places = lock(&self.0.places);
         if let Some(before) = own.and_then(|id| channel.ids().find(&id)) {
-            return Ok(Published(Settled::Now(self.id(before))));
+            return Ok(Published(Outcome::Now(self.id(before))));
         }
         if self.0.packed.load(Ordering::Acquire) {
             return Err(PublishError::Moving);
@@ -155,6 +155,6 @@ impl Hub {
         drop(places);
         channel.metrics.messages.inc();
         channel.wake();
-        Ok(Published(Settled::Now(id)))
+        Ok(Published(Outcome::Now(id)))
     }
 }

@@ -171,7 +171,7 @@ mod tests {
         hub.apply(2, &name("p.2"), draft(), now_milliseconds());
         hub.advance(2);
         drop(first);
-        assert!(hub.look_after().is_empty());
+        assert!(hub.do_housekeeping().is_empty());
         let from = From::After(before);
         let late = hub.subscribe(&[name("p.2")], from, None);
         let next = late.expect("there is room").try_next();

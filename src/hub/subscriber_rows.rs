@@ -42,9 +42,9 @@ impl Hub {
             for subscriber in channel.listeners() {
                 let row = rows
                     .entry(subscriber.number)
-                    .or_insert_with(|| seen(&subscriber));
+                    .or_insert_with(|| row(&subscriber));
                 row.channels.push(name.to_string());
-                row.behind += behind(&channel, &subscriber);
+                row.behind += largest_lag(&channel, &subscriber);
             }
         }
         rows.into_values().collect()
@@ -60,13 +60,13 @@ impl Hub {
         });
         let (name, subscriber) = found?;
         subscriber.request_end();
-        let mut row = seen(&subscriber);
+        let mut row = row(&subscriber);
         row.channels.push(name.to_string());
         Some(row)
     }
 }
 
-fn seen(subscriber: &Arc<Subscriber>) -> SubscriptionOverview {
+fn row(subscriber: &Arc<Subscriber>) -> SubscriptionOverview {
     let caller = subscriber.caller();
     SubscriptionOverview {
         id: subscriber.number,
@@ -80,6 +80,6 @@ fn seen(subscriber: &Arc<Subscriber>) -> SubscriptionOverview {
     }
 }
 
-fn behind(channel: &Channel, subscriber: &Subscriber) -> u64 {
+fn largest_lag(channel: &Channel, subscriber: &Subscriber) -> u64 {
     channel.history().lag(subscriber.place()).0
 }

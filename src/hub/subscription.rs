@@ -21,7 +21,7 @@ use crate::hub::persistence::Resumed;
 use crate::hub::subscriber::Subscriber;
 use crate::net::Peer;
 use crate::shares::Share;
-use crate::telemetry::audit::{self, Kind, What, Who};
+use crate::telemetry::audit::{self, AuditClient, AuditObject, Kind};
 
 /// The reading position of a subscriber in some channels. Dropping it leaves the channels.
 pub(crate) struct Subscription {
@@ -191,8 +191,8 @@ impl Subscription {
 
     /// Adds audit lines at the beginning and at the end of the subscription.
     #[must_use]
-    pub(crate) fn audited(mut self, who: Who, names: &[ChannelName]) -> Self {
-        let what = What::new(Kind::Stream, channels_named(names));
+    pub(crate) fn audited(mut self, who: AuditClient, names: &[ChannelName]) -> Self {
+        let what = AuditObject::new(Kind::Stream, channels_named(names));
         let mut line = audit::Opened::new(who, what);
         // Unless something else is said: whoever lets go of it has seen its client leave.
         line.because("the client left");
@@ -244,7 +244,7 @@ impl Subscription {
                 (last, known.is_some())
             }
         };
-        self.go_to(place);
+        self.set_position(place);
         for joined in &mut self.joined {
             joined.told = joined.channel.history().floor();
             if resumes && place < joined.told && self.reset.is_none() {
@@ -255,7 +255,7 @@ impl Subscription {
 
     /// Sets the transport and the client, for the status.
     #[must_use]
-    pub(crate) fn by(self, transport: &'static str, peer: Peer) -> Self {
+    pub(crate) fn identify(self, transport: &'static str, peer: Peer) -> Self {
         self.subscriber.is_called_by(transport, peer);
         self
     }
@@ -323,21 +323,21 @@ impl Subscription {
 
     /// Returns the next message, gap or end, if there is one already.
     pub(crate) fn try_next(&mut self) -> Option<Next> {
-        let next = self.look();
+        let next = self.find_next();
         if let Some(Next::End(end)) = &next {
             self.because(end.reason());
         }
         next
     }
 
-    fn look(&mut self) -> Option<Next> {
+    fn find_next(&mut self) -> Option<Next> {
         if self.subscriber.is_dismissed() {
             return Some(Next::End(End::Stopping));
         }
         if self.subscriber.is_asked() {
             return Some(Next::End(End::ByAdministrator));
         }
-        // Before any message: what is published after a logout is not for who has logged out.
+        // Before any message: a visitor who has logged out gets nothing that is published afterwards.
         if let Some(leased) = &self.lease
             && leased.lease.has_ended()
         {
@@ -380,16 +380,16 @@ impl Subscription {
         }
         let Some((index, message, lag)) = first else {
             // Nothing for us up to here: a cursor that follows the others does not grow old.
-            self.go_to(head);
+            self.set_position(head);
             return None;
         };
         if lag > self.hub.budget()
             && message.id.offset > self.catching_up
-            && let Some(next) = self.lags(index)
+            && let Some(next) = self.apply_lag_rule(index)
         {
             return Some(next);
         }
-        self.go_to(message.id.offset);
+        self.set_position(message.id.offset);
         self.count(index, &message);
         Some(Next::Message(message))
     }
@@ -412,7 +412,7 @@ impl Subscription {
         self.joined.is_empty().then_some(Next::End(End::Refused))
     }
 
-    fn go_to(&mut self, place: u64) {
+    fn set_position(&mut self, place: u64) {
         self.place = place;
         self.subscriber.moves_to(place);
     }
@@ -432,7 +432,7 @@ impl Subscription {
     }
 
     /// Applies the channel's rule for a subscriber that lags beyond its budget.
-    fn lags(&mut self, index: usize) -> Option<Next> {
+    fn apply_lag_rule(&mut self, index: usize) -> Option<Next> {
         let joined = self.joined.get_mut(index)?;
         let slow = joined.channel.rules().slow;
         match slow {

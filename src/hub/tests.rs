@@ -174,7 +174,7 @@ fn only_the_newest_of_a_key_reaches_one_that_lags() {
 fn no_key_of_a_publisher_replaces_what_the_hub_tells_itself() {
     let hub = hub("[[channel]]\nname = 'a'\nslow = 'conflate'\npresence = true\n");
     let mut listener = listen(&hub, &["a"], From::Now);
-    assert!(hub.look_after().is_empty());
+    assert!(hub.do_housekeeping().is_empty());
     let draft = Draft {
         key: Some("presence".into()),
         ..Draft::new(Data::text("mine"))
@@ -214,7 +214,7 @@ fn a_pattern_makes_channels_up_to_the_limit_and_forgets_them() {
     let unknown = hub.subscribe(&[name("other")], From::Now, None);
     assert_eq!(unknown.err(), Some(SubscribeError::Unknown(name("other"))));
     drop(first);
-    assert!(hub.look_after().is_empty());
+    assert!(hub.do_housekeeping().is_empty());
     assert!(hub.subscribe(&[name("job.4")], From::Now, None).is_ok());
     assert_eq!(hub.subscribers(), 0);
 }
@@ -224,7 +224,7 @@ fn a_cursor_from_before_the_last_message_of_a_closed_channel_has_a_gap() {
     let hub = hub("[[channel]]\nname = 'job.*'\n[channel.history]\nmessages = 0\n");
     let cursor = say(&hub, "job.1", "1");
     say(&hub, "job.1", "2");
-    assert!(hub.look_after().is_empty());
+    assert!(hub.do_housekeeping().is_empty());
     assert!(hub.channels_now().is_empty(), "nobody needs it");
     let newest = hub.newest();
     let mut late = listen(&hub, &["job.1"], From::After(cursor));
@@ -270,17 +270,21 @@ fn presence_is_told_and_the_app_hears_of_the_first_and_the_last() {
         .subscribe(&[name("a")], From::Now, Some(alice_lease))
         .expect("subscribed");
     let anonymous = listen(&hub, &["a"], From::Now);
-    let hooks = hub.look_after();
+    let hooks = hub.do_housekeeping();
     assert_eq!(hooks.len(), 1);
     assert_eq!(hooks.first().map(|hook| hook.path.as_str()), Some("/first"));
     assert_eq!(
         drained(&mut alice),
         [r#"{"count":2,"joined":["alice"],"left":[]}"#]
     );
-    assert!(hub.look_after().is_empty(), "nothing has changed");
+    assert!(hub.do_housekeeping().is_empty(), "nothing has changed");
     drop(anonymous);
     drop(alice);
-    let paths: Vec<_> = hub.look_after().into_iter().map(|hook| hook.path).collect();
+    let paths: Vec<_> = hub
+        .do_housekeeping()
+        .into_iter()
+        .map(|hook| hook.path)
+        .collect();
     assert_eq!(paths, ["/last"]);
 }
 
@@ -353,7 +357,7 @@ fn ten_times_as_many_channels_cost_a_start_and_a_reload_some_ten_times_as_much()
             let _ = hub.subscribe(&[name], From::Now, None).map(drop);
         }
         hub.commit(hub.plan(&config).expect("a plan"));
-        let _ = hub.look_after();
+        let _ = hub.do_housekeeping();
         let _ = (hub.overview(), hub.subscriptions());
         time_on_core() - begun
     };

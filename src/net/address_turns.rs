@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::sweep::Sweep;
 use crate::sync::lock;
 
 /// Number of addresses below which no entry is removed.
@@ -23,11 +24,10 @@ pub(crate) struct AddressTurns {
 }
 
 /// Entries of the addresses that run an operation or wait for one, and of some that did.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Addresses {
     turns: HashMap<IpAddr, Weak<Semaphore>>,
-    /// Number of addresses at which unused entries are removed.
-    limit: usize,
+    sweep: Sweep,
 }
 
 impl AddressTurns {
@@ -36,10 +36,7 @@ impl AddressTurns {
     pub(crate) fn new(each: usize) -> Self {
         Self {
             each,
-            addresses: Mutex::new(Addresses {
-                turns: HashMap::new(),
-                limit: FEW,
-            }),
+            addresses: Mutex::default(),
         }
     }
 
@@ -53,16 +50,14 @@ impl AddressTurns {
 
     fn of(&self, address: IpAddr) -> Arc<Semaphore> {
         let mut addresses = lock(&self.addresses);
-        if let Some(turns) = addresses.turns.get(&address).and_then(Weak::upgrade) {
-            return turns;
+        let Addresses { turns, sweep } = &mut *addresses;
+        if let Some(known) = turns.get(&address).and_then(Weak::upgrade) {
+            return known;
         }
-        if addresses.turns.len() >= addresses.limit {
-            addresses.turns.retain(|_, turns| turns.strong_count() > 0);
-            addresses.limit = FEW.max(2 * addresses.turns.len());
-        }
-        let turns = Arc::new(Semaphore::new(self.each));
-        addresses.turns.insert(address, Arc::downgrade(&turns));
-        turns
+        sweep.run(turns, FEW, |turns| turns.strong_count() > 0);
+        let new = Arc::new(Semaphore::new(self.each));
+        turns.insert(address, Arc::downgrade(&new));
+        new
     }
 }
 

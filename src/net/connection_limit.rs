@@ -1,8 +1,8 @@
 //! Limits on connections, in total and from one address.
 //!
-//! A [`Slot`] belongs to the stream, not to the task that serves it: an upgraded stream moves to another task, and a
-//! permit that stayed behind would admit a second client beyond the limit. A tunnel inside an HTTP/2 connection counts
-//! as a connection of its own: it opens a socket to its target, as one over HTTP/1.1 does.
+//! A [`ConnectionPermit`] belongs to the stream, not to the task that serves it: an upgraded stream moves to another
+//! task, and a permit that stayed behind would admit a second client beyond the limit. A tunnel inside an HTTP/2
+//! connection counts as a connection of its own: it opens a socket to its target, as one over HTTP/1.1 does.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use crate::sync::lock;
 
 /// The connection permits of all listeners together. Clones share the counts.
 #[derive(Clone, Debug)]
-pub(crate) struct Slots {
+pub(crate) struct ConnectionPermits {
     all: Arc<Semaphore>,
     by_address: AddressLimit,
     /// The configured total.
@@ -30,7 +30,7 @@ struct Surplus(AtomicUsize);
 
 /// Reasons why a tunnel gets no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoSlot {
+pub(crate) enum NoPermit {
     /// The address of the client is at its limit.
     Address,
     /// The total limit is reached.
@@ -39,7 +39,7 @@ pub(crate) enum NoSlot {
 
 /// The permit of one connection, released when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Slot {
+pub(crate) struct ConnectionPermit {
     /// The permit of the total limit; `None` if another connection holds it.
     permit: Option<OwnedSemaphorePermit>,
     surplus: Arc<Surplus>,
@@ -49,7 +49,7 @@ pub(crate) struct Slot {
     route: Option<AddressPermit>,
 }
 
-impl Slots {
+impl ConnectionPermits {
     /// Creates the limits: `connections` in total, and `by_address` of them for one client address (0: no such limit).
     #[must_use]
     pub(crate) fn new(connections: usize, by_address: usize) -> Self {
@@ -96,7 +96,7 @@ impl Slots {
     /// The permit for a connection of a proxy, which has no limit by address since it carries the requests of all its
     /// clients.
     #[must_use]
-    pub(crate) fn take_uncounted(&self, permit: OwnedSemaphorePermit) -> Slot {
+    pub(crate) fn take_uncounted(&self, permit: OwnedSemaphorePermit) -> ConnectionPermit {
         self.slot(Some(permit), None)
     }
 
@@ -114,7 +114,11 @@ impl Slots {
 
     /// The permit for an accepted peer; `None` if its address is at its limit.
     #[must_use]
-    pub(crate) fn take(&self, permit: OwnedSemaphorePermit, peer: &Peer) -> Option<Slot> {
+    pub(crate) fn take(
+        &self,
+        permit: OwnedSemaphorePermit,
+        peer: &Peer,
+    ) -> Option<ConnectionPermit> {
         let address = self.by_address.take(peer)?;
         Some(self.slot(Some(permit), address))
     }
@@ -122,25 +126,29 @@ impl Slots {
     /// Takes the permit for a tunnel inside a connection with several streams.
     ///
     /// # Errors
-    /// [`NoSlot`] if a limit is reached. It does not wait, because the waiting client itself would hold a connection.
-    pub(crate) fn take_inner(&self, peer: &Peer) -> Result<Slot, NoSlot> {
+    /// [`NoPermit`] if a limit is reached. It does not wait, because the waiting client itself would hold a connection.
+    pub(crate) fn take_inner(&self, peer: &Peer) -> Result<ConnectionPermit, NoPermit> {
         let permit = Arc::clone(&self.all).try_acquire_owned();
-        let permit = permit.map_err(|_| NoSlot::All)?;
-        self.take(permit, peer).ok_or(NoSlot::Address)
+        let permit = permit.map_err(|_| NoPermit::All)?;
+        self.take(permit, peer).ok_or(NoPermit::Address)
     }
 
     /// Takes the permit for a tunnel of a proxy's client; the proxy's connection holds the permit of the total
     /// limit.
     ///
     /// # Errors
-    /// [`NoSlot::Address`] if the client's address is at its limit.
-    pub(crate) fn take_of_address(&self, peer: &Peer) -> Result<Slot, NoSlot> {
-        let address = self.by_address.take(peer).ok_or(NoSlot::Address)?;
+    /// [`NoPermit::Address`] if the client's address is at its limit.
+    pub(crate) fn take_of_address(&self, peer: &Peer) -> Result<ConnectionPermit, NoPermit> {
+        let address = self.by_address.take(peer).ok_or(NoPermit::Address)?;
         Ok(self.slot(None, address))
     }
 
-    fn slot(&self, permit: Option<OwnedSemaphorePermit>, address: Option<AddressPermit>) -> Slot {
-        Slot {
+    fn slot(
+        &self,
+        permit: Option<OwnedSemaphorePermit>,
+        address: Option<AddressPermit>,
+    ) -> ConnectionPermit {
+        ConnectionPermit {
             permit,
             surplus: Arc::clone(&self.surplus),
             address,
@@ -149,7 +157,7 @@ impl Slots {
     }
 }
 
-impl Slot {
+impl ConnectionPermit {
     /// Adds the permit of a tunnel's route to the permit of its connection, if there are such permits.
     #[must_use]
     pub(crate) fn with_route(slot: Option<Self>, route: Option<AddressPermit>) -> Option<Self> {
@@ -178,7 +186,7 @@ impl Surplus {
     }
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take()
             && self.surplus.cancel(1) == 1
@@ -198,7 +206,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_gets_its_share_and_no_more_until_one_ends() {
-        let slots = Slots::new(10, 1);
+        let slots = ConnectionPermits::new(10, 1);
         let first = slots.take(slots.free().await, &peer("192.0.2.1:1"));
         assert!(first.is_some());
         assert!(
@@ -226,7 +234,7 @@ mod tests {
 
     #[tokio::test]
     async fn fewer_places_cut_nobody_off_and_more_let_in_at_once() {
-        let slots = Slots::new(3, 0);
+        let slots = ConnectionPermits::new(3, 0);
         let mut open = Vec::new();
         for port in 1..=3 {
             let peer = peer(&format!("192.0.2.1:{port}"));
@@ -246,16 +254,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_tunnel_inside_a_connection_counts_as_another_one() {
-        let slots = Slots::new(3, 2);
+        let slots = ConnectionPermits::new(3, 2);
         let one = peer("192.0.2.1:1");
         let connection = slots.take(slots.free().await, &one);
         let tunnel = slots.take_inner(&one).expect("there is room");
         assert_eq!(slots.taken(), 2);
-        assert_eq!(slots.take_inner(&one).err(), Some(NoSlot::Address));
-        assert_eq!(slots.take_of_address(&one).err(), Some(NoSlot::Address));
+        assert_eq!(slots.take_inner(&one).err(), Some(NoPermit::Address));
+        assert_eq!(slots.take_of_address(&one).err(), Some(NoPermit::Address));
         let other = slots.take_inner(&peer("192.0.2.2:1"));
         let full = slots.take_inner(&peer("192.0.2.3:1"));
-        assert_eq!(full.err(), Some(NoSlot::All));
+        assert_eq!(full.err(), Some(NoPermit::All));
         assert!(slots.take_of_address(&peer("192.0.2.3:1")).is_ok());
         drop((tunnel, other));
         assert!(slots.take_inner(&one).is_ok());
@@ -266,7 +274,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_peer_gives_its_place_back() {
-        let slots = Slots::new(1, 1);
+        let slots = ConnectionPermits::new(1, 1);
         let first = slots.take(slots.free().await, &peer("192.0.2.1:1"));
         assert!(slots.is_full());
         drop(first);

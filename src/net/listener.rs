@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, Socket as RawSocket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::config::ListenAddress;
-use crate::net::{OwnedPath, Peer, Socket, listen_unix, look_at_unix};
+use crate::net::{OwnedPath, Peer, Socket, check_unix, listen_unix};
 use crate::text::Reason;
 
 /// Accept backlog in the kernel. A page that returns to 5,000 browsers at once must not lose most of them; the
@@ -212,10 +212,10 @@ impl Listener {
     ///
     /// # Errors
     /// As for [`bind`](Self::bind).
-    pub(crate) fn look(address: &ListenAddress) -> Result<(), BindError> {
+    pub(crate) fn check(address: &ListenAddress) -> Result<(), BindError> {
         let looked = match address {
-            ListenAddress::Tcp(name) => look_at_tcp(name),
-            ListenAddress::Unix(path) => look_at_unix(path),
+            ListenAddress::Tcp(name) => check_tcp(name),
+            ListenAddress::Unix(path) => check_unix(path),
             // Only systemd knows.
             ListenAddress::Systemd(_) => Ok(()),
         };
@@ -332,7 +332,7 @@ fn bind_tcp(name: &str) -> Result<(Inner, BoundAddress), Reason> {
 
 /// Checks that the name has an address of this machine. The port is not tried: the process that this one will replace
 /// may use it, or only systemd may open it.
-fn look_at_tcp(name: &str) -> Result<(), Reason> {
+fn check_tcp(name: &str) -> Result<(), Reason> {
     let described = |error: io::Error| Reason::from(error.to_string());
     let mut reason = NO_ADDRESS.into();
     for address in name.to_socket_addrs().map_err(described)? {

@@ -10,7 +10,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::net::{Peer, Slot};
+use crate::net::{ConnectionPermit, Peer};
 
 /// A connected socket.
 #[derive(Debug)]
@@ -122,18 +122,18 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// An accepted socket. It holds its [`Slot`] until it is closed, also when it is moved to another task.
+/// An accepted socket. It holds its [`ConnectionPermit`] until it is closed, also when it is moved to another task.
 #[derive(Debug)]
 pub(crate) struct Stream {
     socket: Socket,
     peer: Peer,
-    _slot: Slot,
+    _slot: ConnectionPermit,
 }
 
 impl Stream {
     /// Combines a socket with its connection permit.
     #[must_use]
-    pub(crate) fn new(socket: Socket, peer: Peer, slot: Slot) -> Self {
+    pub(crate) fn new(socket: Socket, peer: Peer, slot: ConnectionPermit) -> Self {
         Self {
             socket,
             peer,

@@ -43,7 +43,7 @@ pub(crate) enum ProxyError {
     #[error("the connection ended before its PROXY header: {0}")]
     Ended(#[from] std::io::Error),
     /// The bytes are not a PROXY header.
-    #[error("what came is no PROXY header: {0}")]
+    #[error("the connection does not begin with a PROXY header: {0}")]
     Malformed(&'static str),
 }
 

@@ -112,7 +112,7 @@ pub(crate) fn bind_unix_datagram(
 ///
 /// # Errors
 /// The reason, without the path.
-pub(crate) fn look_at_unix(path: &Path) -> Result<(), Reason> {
+pub(crate) fn check_unix(path: &Path) -> Result<(), Reason> {
     let denied = |error: io::Error| Reason::new(path, Use::Write, &error);
     if let Some(directory) = missing_directory(path) {
         let above = directory.parent().filter(|above| above.is_dir());
@@ -122,7 +122,7 @@ pub(crate) fn look_at_unix(path: &Path) -> Result<(), Reason> {
         return permission::writable(above).map_err(denied);
     }
     match fs::symlink_metadata(path) {
-        Ok(found) if !found.file_type().is_socket() => Err(in_the_way()),
+        Ok(found) if !found.file_type().is_socket() => Err(obstruction()),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(denied(error)),
         Ok(_) | Err(_) => permission::writable(directory_of(path)).map_err(denied),
     }
@@ -134,7 +134,7 @@ fn bind(path: &Path, mode: u32, kind: Type) -> Result<(RawSocket, OwnedPath), Re
     let bound = bind_closed(path, mode, kind);
     let (socket, mut owned) = bound.map_err(|error| Reason::new(path, Use::Write, &error))?;
     owned.directory = directory;
-    // The umask may have taken away more than was asked for.
+    // The umask may have removed further bits.
     owned.set_mode(mode)?;
     socket.set_nonblocking(true).map_err(described)?;
     Ok((socket, owned))
@@ -192,7 +192,7 @@ fn unmade(directory: &Path, error: &io::Error) -> Reason {
     ))
 }
 
-fn in_the_way() -> Reason {
+fn obstruction() -> Reason {
     "a file that is not a socket is in the way; remove it or choose another path".into()
 }
 
@@ -202,7 +202,7 @@ fn remove_stale(path: &Path) -> Result<(), Reason> {
         return Ok(());
     };
     if !found.file_type().is_socket() {
-        return Err(in_the_way());
+        return Err(obstruction());
     }
     // A dead socket refuses before its type matters, so this serves for sockets of datagrams too.
     match UnixStream::connect(path) {
@@ -269,7 +269,7 @@ mod tests {
         let deep = directory.path().join("a/b/s");
         let refusal = bind_unix_datagram(&deep, 0o600).expect_err("two are missing");
         assert!(refusal.to_string().contains("a/b is missing"), "{refusal}");
-        let looked = look_at_unix(&deep).expect_err("two are missing");
+        let looked = check_unix(&deep).expect_err("two are missing");
         assert!(looked.to_string().contains("a/b is missing"), "{looked}");
         assert!(!directory.path().join("a").exists());
     }
@@ -279,7 +279,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let made = directory.path().join("publish");
         let path = made.join("s");
-        look_at_unix(&path).expect("it can be made");
+        check_unix(&path).expect("it can be made");
         assert!(!made.exists(), "to look makes nothing");
         drop(listen_unix(&path, 0o600, 8).expect("listening"));
         assert!(!made.exists());

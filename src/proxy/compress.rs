@@ -31,12 +31,12 @@ const LEAST: u64 = 1024;
 const LEVEL: i32 = 4;
 
 /// The codings that a visitor accepts.
-pub(super) struct Wish {
+pub(super) struct AcceptedCodings {
     accept: HeaderValue,
     credentials: bool,
 }
 
-impl Wish {
+impl AcceptedCodings {
     /// Reads the head of a request; `None` if no response to it may be compressed.
     pub(super) fn of(headers: &HeaderMap, app: &config::App) -> Option<Self> {
         if app.compress.is_empty() {
@@ -55,7 +55,7 @@ impl Wish {
     }
 
     /// Compresses a response, if it may be compressed.
-    pub(super) async fn fulfil(
+    pub(super) async fn compress(
         self,
         mut answer: Response<Body>,
         app: &config::App,
@@ -63,7 +63,7 @@ impl Wish {
         if !self.permits(&answer, app) {
             return answer;
         }
-        weaken(answer.headers_mut());
+        weaken_etag(answer.headers_mut());
         let mut request = Request::new(());
         request.headers_mut().insert(ACCEPT_ENCODING, self.accept);
         let failure = Failure::default();
@@ -90,7 +90,7 @@ impl Wish {
             })
         };
         let private = self.credentials || says("private") || says("no-store");
-        // An answer whose length nobody knows may be one whose pieces are waited for.
+        // A response without a length may be a stream whose pieces the client awaits.
         let length = answer.body().size_hint().exact().unwrap_or_default();
         answer.status() == StatusCode::OK
             && length >= LEAST
@@ -206,7 +206,7 @@ fn kind(headers: &HeaderMap) -> Option<String> {
 }
 
 /// Makes the entity tag weak. A strong one would claim that the bytes are the same (RFC 9110 §8.8.1).
-fn weaken(headers: &mut HeaderMap) {
+fn weaken_etag(headers: &mut HeaderMap) {
     let Some(tag) = headers.get(ETAG) else { return };
     if tag.as_bytes().starts_with(b"W/") {
         return;

@@ -41,12 +41,12 @@ pub(super) fn from_upstream(app: &config::App, error: &UpstreamError) -> Refusal
         )
         | UpstreamError::Slow(_) => Refusal::new(
             StatusCode::GATEWAY_TIMEOUT,
-            "the application did not answer in time",
+            "the application did not respond in time",
         )
         .retry_after(RETRY),
         UpstreamError::Broken(_) => Refusal::new(
             StatusCode::BAD_GATEWAY,
-            "the application broke off before it had answered",
+            "the application closed the connection before it had responded",
         )
         .retry_after(RETRY),
     };
@@ -54,10 +54,10 @@ pub(super) fn from_upstream(app: &config::App, error: &UpstreamError) -> Refusal
 }
 
 /// The 502 refusal for a response that no app may send.
-pub(super) fn nonsense(app: &config::App, what: &'static str) -> Refusal {
+pub(super) fn invalid_response(app: &config::App, what: &'static str) -> Refusal {
     Refusal::new(
         StatusCode::BAD_GATEWAY,
-        "the application gave an answer that is not valid HTTP",
+        "the application sent a response that is not valid HTTP",
     )
     .because(&format!("app {}: it {what}", app.name))
 }

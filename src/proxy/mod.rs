@@ -26,8 +26,8 @@ use crate::shares::Client;
 use crate::shutdown::Shutdown;
 use crate::upstream::{Payload, Requester, Upstream};
 
-use compress::Wish;
-use error::{from_upstream, nonsense};
+use compress::AcceptedCodings;
+use error::{from_upstream, invalid_response};
 
 pub(crate) use tunnel::open as open_tunnel;
 
@@ -76,7 +76,7 @@ impl Forward<'_> {
     ) -> Result<Response<Body>, Refusal> {
         let (parts, incoming) = request.into_parts();
         let interim = self.interim(parts.version, &incoming);
-        let wish = Wish::of(&parts.headers, self.upstream.settings());
+        let wish = AcceptedCodings::of(&parts.headers, self.upstream.settings());
         let client = Client {
             address: self.requester.address,
             session: None,
@@ -109,7 +109,7 @@ impl Forward<'_> {
         drop_own_headers(answer.headers_mut());
         Ok(match wish {
             Some(wish) if !is_raw(answer.headers()) => {
-                Box::pin(wish.fulfil(answer, self.upstream.settings())).await
+                Box::pin(wish.compress(answer, self.upstream.settings())).await
             }
             Some(_) | None => answer,
         })
@@ -147,7 +147,7 @@ impl Forward<'_> {
         interim: Option<InterimSink>,
     ) -> Result<Response<Body>, Refusal> {
         let mut request = request::rewrite(parts, payload, self);
-        // Whatever the client has sent under these names is gone by now.
+        // The client's headers of these names were removed above.
         request.headers_mut().extend(own);
         let response = self
             .upstream
@@ -161,9 +161,9 @@ impl Forward<'_> {
                 }
             })?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(nonsense(
+            return Err(invalid_response(
                 self.upstream.settings(),
-                "switched protocols unasked",
+                "switched protocols without a request",
             ));
         }
         let response = response.map(BodyExt::boxed_unsync);
@@ -179,9 +179,9 @@ impl Forward<'_> {
             || length.is_some_and(|length| length.as_bytes().contains(&b','))
             || (length.is_some() && headers.contains_key(TRANSFER_ENCODING))
         {
-            return Err(nonsense(
+            return Err(invalid_response(
                 self.upstream.settings(),
-                "framed its answer in two ways",
+                "framed its response in two ways",
             ));
         }
         drop_hop_by_hop(headers);

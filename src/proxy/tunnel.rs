@@ -18,10 +18,10 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::http::{Body, Incoming, Refusal, Spelling, drop_hop_by_hop, drop_own_headers, empty};
-use crate::net::Slot;
-use crate::proxy::error::{from_upstream, nonsense};
+use crate::net::ConnectionPermit;
+use crate::proxy::error::{from_upstream, invalid_response};
 use crate::proxy::{Forward, request};
-use crate::telemetry::{Begun, TunnelKind, audit};
+use crate::telemetry::{TunnelInfo, TunnelKind, audit};
 use crate::upstream::Payload;
 use crate::websocket::{Handshake, Upgrade};
 
@@ -38,7 +38,7 @@ pub(crate) async fn open(
     forward: Forward<'_>,
     mut request: Request<Incoming>,
     handshake: Handshake,
-    slot: Option<Slot>,
+    slot: Option<ConnectionPermit>,
     opened: impl FnOnce(String) -> audit::Opened,
 ) -> Result<Response<Body>, Refusal> {
     let app = forward.upstream.settings();
@@ -51,14 +51,14 @@ pub(crate) async fn open(
         return Ok(ordinary(response));
     }
     if !agrees(response.headers(), &key) {
-        return Err(nonsense(
+        return Err(invalid_response(
             app,
-            "switched to something else than the WebSocket it was asked for",
+            "switched to another protocol than the requested WebSocket",
         ));
     }
     let upstream = hyper::upgrade::on(&mut response);
     let target = format!("app {}", app.name);
-    let tunnel = forward.context.telemetry.tunnels.open(Begun {
+    let tunnel = forward.context.telemetry.tunnels.open(TunnelInfo {
         kind: TunnelKind::App,
         peer: forward.context.peer.to_string(),
         target: target.clone(),

@@ -197,7 +197,7 @@ pub(super) fn understand(text: &str, receiver: Option<&Receiver>) -> Understood 
     let object: Object<'_> = match serde_json::from_str(text) {
         Ok(object) => object,
         Err(error) => {
-            let outcome = Outcome::refused(400, format!("this is no message: {error}"));
+            let outcome = Outcome::refused(400, format!("this is not a message: {error}"));
             return Understood::Reply(answer(None, &outcome));
         }
     };
@@ -215,7 +215,7 @@ pub(super) fn understand(text: &str, receiver: Option<&Receiver>) -> Understood 
         return refuse(400, "this is not the name of a channel");
     };
     let Some(receiver) = receiver else {
-        return refuse(403, "this channel takes no messages of pages");
+        return refuse(403, "this channel accepts no messages from pages");
     };
     let draft = Draft {
         event: object.event,

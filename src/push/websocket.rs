@@ -27,7 +27,7 @@ use crate::push::control::{closing, opening, refusing, resetting};
 use crate::push::send_buffer::SendBuffer;
 use crate::push::sockjs_frames as frames;
 use crate::shutdown::Shutdown;
-use crate::telemetry::{Begun, TunnelKind};
+use crate::telemetry::{TunnelInfo, TunnelKind};
 use crate::websocket::{Handshake, Opcode, ReadFault, Upgrade, close_frame, control_frame};
 
 /// Time limit of the closing handshake.
@@ -117,7 +117,7 @@ pub(crate) fn open_socket(
     shutdown.spawn(async move {
         if let Some((client, read)) = upgrade.client().await {
             let names: Vec<_> = listening.names.iter().map(ToString::to_string).collect();
-            let tunnel = telemetry.tunnels.open(Begun {
+            let tunnel = telemetry.tunnels.open(TunnelInfo {
                 kind: TunnelKind::Channel,
                 peer: peer.to_string(),
                 target: format!("channel {}", names.join(",")),

@@ -54,7 +54,7 @@ pub enum Fault {
         after: u64,
     },
     /// Something follows the record of the end.
-    #[error("there is something behind its end, which is record {end}")]
+    #[error("there is data behind its end, which is record {end}")]
     Continued {
         /// The number of the record of the end.
         end: u64,

@@ -29,7 +29,7 @@ pub(super) enum Fault {
         "it wants a password ({0}), and there is none; write rfb.password, or have the token source tell it"
     )]
     NoPassword(RfbSecurity),
-    #[error("it wants a user and a password (x509-plain); write rfb.user and rfb.password")]
+    #[error("it requires a user and a password (x509-plain); write rfb.user and rfb.password")]
     NoUser,
     #[error("read the password {0}")]
     Password(String),

@@ -8,7 +8,9 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::http::Drain;
-use crate::net::{AcceptLoop, AcceptReport, Listener, Peer, Proxies, Slots, Socket, Stream};
+use crate::net::{
+    AcceptLoop, AcceptReport, ConnectionPermits, Listener, Peer, Proxies, Socket, Stream,
+};
 use crate::server::State;
 use crate::server::connection::{self, Arrival};
 use crate::service::Role;
@@ -24,7 +26,7 @@ pub(super) struct PublicListener {
     pub(super) tls: bool,
     pub(super) role: Role,
     pub(super) state: Arc<ArcSwap<State>>,
-    pub(super) slots: Slots,
+    pub(super) slots: ConnectionPermits,
     pub(super) proxies: Arc<Proxies>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) shutdown: Shutdown,
@@ -155,7 +157,9 @@ impl PublicListener {
                 %error,
                 "cannot accept; trying again (out of descriptors? see LimitNOFILE= and `ulimit -n`)"
             ),
-            AcceptReport::Again => info!(listener = %self.listener, "accepting again"),
+            AcceptReport::Again => {
+                info!(listener = %self.listener, "connections are accepted again")
+            }
         }
     }
 }

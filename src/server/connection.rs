@@ -18,7 +18,7 @@ use crate::server::http1::{Http1, Http1Service};
 use crate::server::responder::Responder;
 use crate::service::Role;
 use crate::shutdown::Shutdown;
-use crate::telemetry::audit::{self, Kind, What, Who};
+use crate::telemetry::audit::{self, AuditClient, AuditObject, Kind};
 use crate::tls::{Accepted, Alpn, HandshakeError, ServerName};
 
 // The futures here live as long as their connections, thousands at once, and mostly idle. So each step has its space in
@@ -62,14 +62,14 @@ pub(super) fn serve_tls(
             }
             Some(Err(error)) => {
                 if let Some(suppressed) = state.telemetry.failed_handshakes.line() {
-                    debug!(%peer, %error, suppressed, "no TLS handshake");
+                    debug!(%peer, %error, suppressed, "the TLS handshake failed");
                 }
                 if error.is_about_the_client() {
-                    let who = Who {
+                    let who = AuditClient {
                         peer: peer.to_string(),
-                        ..Who::default()
+                        ..AuditClient::default()
                     };
-                    let what = What::new(Kind::Connection, "the TLS handshake");
+                    let what = AuditObject::new(Kind::Connection, "the TLS handshake");
                     audit::refused(&who, &what, None, &error.to_string());
                 }
             }

@@ -127,7 +127,9 @@ impl Handle {
         info!("another process serves now; tunnels stay here until they end");
         match line.try_clone() {
             Ok(line) => self.live.consoles.connect_successor(line),
-            Err(fault) => warn!(%fault, "the new process is not told which consoles end here"),
+            Err(fault) => {
+                warn!(%fault, "the new process cannot be notified of consoles that end here")
+            }
         }
         self.live.shutdown.retire();
         Ok(())
@@ -147,7 +149,7 @@ impl Handle {
                 .iter()
                 .map(|listener| listener.name().to_owned())
                 .collect(),
-            hub: self.live.hub.pack(),
+            hub: self.live.hub.take_snapshot(),
             drained: self.live.apps.hand_over(),
             consoles: self
                 .live
@@ -171,7 +173,7 @@ impl Handle {
     fn go_on(&self) {
         self.live.consoles.thaw();
         self.live.apps.keep_orders();
-        if let Err(fault) = self.live.hub.unpack() {
+        if let Err(fault) = self.live.hub.revert_snapshot() {
             error!(%fault, "histories on disk are closed until Noren is restarted");
         }
         self.live.wait_again();

@@ -31,7 +31,7 @@ use crate::cluster::Cluster;
 use crate::config::{self, Config, Protocol};
 use crate::faults::Faults;
 use crate::hub::Hub;
-use crate::net::{Inherited, Listener, Proxies, Slots};
+use crate::net::{ConnectionPermits, Inherited, Listener, Proxies};
 use crate::service::{Live, Role, Service, SetupError};
 use crate::shutdown::{Drained, Shutdown};
 use crate::sources::Sources;
@@ -112,7 +112,7 @@ impl Server {
             Ok(found) => checked.warnings.extend(found.warnings()),
             Err(faults) => checked.faults = faults,
         }
-        checked.faults.keep_all(plan::look(config).or(()));
+        checked.faults.keep_all(plan::check(config).or(()));
         checked
     }
 
@@ -140,7 +140,7 @@ impl Server {
         let sequencer = cluster.as_ref().map(Cluster::sequencer);
         let channels = telemetry.metrics.channels.clone();
         let hub = Hub::measured(config, luggage, channels, sequencer.unwrap_or_default())?;
-        let slots = Slots::new(
+        let slots = ConnectionPermits::new(
             config.limits.connections,
             config.limits.connections_per_address,
         );
@@ -365,7 +365,7 @@ async fn sweep(state: Arc<ArcSwap<State>>, shutdown: Shutdown) {
             service.look_after_channels();
             service.look_after_recordings();
             if let Some(page) = service.admin_page() {
-                page.look();
+                page.sample();
             }
         }
     };

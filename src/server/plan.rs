@@ -134,17 +134,17 @@ fn absent(config: &Config) -> Vec<String> {
 }
 
 /// Checks the paths that a start opens in addition to the files. Opens and creates nothing.
-pub(super) fn look(config: &Config) -> Faults<SetupError> {
+pub(super) fn check(config: &Config) -> Faults<SetupError> {
     let mut faults = Faults::default();
-    faults.keep_all(hub::look(config).or(()));
+    faults.keep_all(hub::check(config).or(()));
     faults.keep(Cluster::of(config));
-    faults.keep_all(sources::look(config).err().unwrap_or_default().or(()));
+    faults.keep_all(sources::check(config).err().unwrap_or_default().or(()));
     let admin = &config.admin;
     let socket = admin.socket.clone().map(ListenAddress::Unix);
     let address = admin.address.clone().map(ListenAddress::Tcp);
     let own = config.listeners.iter().map(|listener| &listener.address);
     for address in own.chain(socket.iter()).chain(address.iter()) {
-        faults.keep(Listener::look(address));
+        faults.keep(Listener::check(address));
     }
     faults
 }

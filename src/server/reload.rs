@@ -114,7 +114,7 @@ impl Handle {
         let (done, passed) = tokio::sync::oneshot::channel();
         let (hub, state) = (self.live.hub.clone(), Arc::clone(&self.state));
         self.live.shutdown.spawn_keeper(async move {
-            hub.touch();
+            hub.check_locks();
             let _ = done.send(Arc::clone(&state.load().service));
         });
         let _ = passed.await;

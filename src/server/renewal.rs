@@ -24,7 +24,7 @@ pub(super) async fn watch(handle: Handle, shutdown: Shutdown) {
             let every = handle.look_every();
             tokio::time::sleep(every.unwrap_or(OFF)).await;
             if every.is_some() {
-                look(&handle, &mut logged).await;
+                check_files(&handle, &mut logged).await;
             }
         }
     };
@@ -49,12 +49,12 @@ pub(super) async fn keep(acme: Keeper, handle: Handle, shutdown: Shutdown) {
 
 /// Checks the files once. A fault is logged once, no matter how often it is found: two files are rarely written at the
 /// same moment, and a failed renewal may last for hours.
-async fn look(handle: &Handle, logged: &mut Option<String>) {
+async fn check_files(handle: &Handle, logged: &mut Option<String>) {
     let own = handle.clone();
     let looked = tokio::task::spawn_blocking(move || own.renew()).await;
     match looked {
         Ok(renewed) => log_outcome(renewed, logged),
-        Err(fault) => error!(%fault, "the certificates could not be looked at"),
+        Err(fault) => error!(%fault, "the certificate files could not be checked"),
     }
 }
 

@@ -36,7 +36,7 @@ impl AppRequests {
         Self {
             apps,
             body,
-            is_known: Box::new(move |headers| sessions.knows(headers)),
+            is_known: Box::new(move |headers| sessions.is_known_visitor(headers)),
             tasks,
         }
     }

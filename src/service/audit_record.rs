@@ -9,7 +9,7 @@ use crate::http::{Context, Head, Lease, Refusal};
 use crate::net::Peer;
 use crate::rfb::Rules;
 use crate::router::Route;
-use crate::telemetry::audit::{self, Kind, Opened, What, Who};
+use crate::telemetry::audit::{self, AuditClient, AuditObject, Kind, Opened};
 use crate::telemetry::{Rfb, Viewing};
 use crate::tls::ClientName;
 use crate::tokens::Target;
@@ -22,7 +22,7 @@ pub(super) struct AuditRecord {
     certificate: Option<ClientName>,
     login: Option<Arc<str>>,
     user: Option<Arc<str>>,
-    what: What,
+    what: AuditObject,
 }
 
 impl AuditRecord {
@@ -44,7 +44,7 @@ impl AuditRecord {
             certificate: context.client.clone(),
             login: None,
             user: None,
-            what: What {
+            what: AuditObject {
                 kind,
                 target: None,
                 console: None,
@@ -91,19 +91,19 @@ impl AuditRecord {
     }
 
     /// Sets another object.
-    pub(super) fn about(&mut self, target: String) {
+    pub(super) fn set_object(&mut self, target: String) {
         self.what.target = Some(target);
     }
 
     /// The object of the request.
-    pub(super) fn what(&self) -> &What {
+    pub(super) fn object(&self) -> &AuditObject {
         &self.what
     }
 
     /// The client.
-    pub(super) fn who(&self) -> Who {
+    pub(super) fn client(&self) -> AuditClient {
         let certificate = self.certificate.as_ref().map(ClientName::as_str);
-        Who {
+        AuditClient {
             peer: self.peer.to_string(),
             user: self.user.clone(),
             login: self.login.clone(),
@@ -112,15 +112,15 @@ impl AuditRecord {
     }
 
     /// The client as a subscriber, with the user name of its lease.
-    pub(super) fn listener(&self, lease: Option<&Lease>) -> Who {
-        let who = self.who();
+    pub(super) fn listener(&self, lease: Option<&Lease>) -> AuditClient {
+        let who = self.client();
         let user = lease.and_then(Lease::user).map(Arc::from).or(who.user);
-        Who { user, ..who }
+        AuditClient { user, ..who }
     }
 
     /// Writes the audit line for the opening.
     pub(super) fn opened(&self) -> Opened {
-        Opened::new(self.who(), self.what.clone())
+        Opened::new(self.client(), self.what.clone())
     }
 
     /// Writes the audit line for a refusal by Noren itself. Failures of an app are in the access log only.
@@ -131,6 +131,6 @@ impl AuditRecord {
         }
         let reason = refusal.cause.as_deref().unwrap_or(&refusal.reason);
         let status = Some(refusal.status.as_u16());
-        audit::refused(&self.who(), &self.what, status, reason);
+        audit::refused(&self.client(), &self.what, status, reason);
     }
 }

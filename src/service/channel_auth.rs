@@ -10,12 +10,12 @@ use http::{HeaderValue, StatusCode};
 
 use crate::access::limits::Place;
 use crate::access::session::{Identity, Visitor};
-use crate::access::tokens::{Grant, Shown, TokenError, Tokens};
+use crate::access::tokens::{Grant, PresentedToken, TokenError, Tokens};
 use crate::config::{self, ChannelName, Member, Needs};
 use crate::http::{Context, Lease, Refusal};
 use crate::hub::Hub;
 use crate::service::audit_record::AuditRecord;
-use crate::service::exchange::Asking;
+use crate::service::exchange::VisitorParts;
 use crate::service::session_auth::SessionAuth;
 use crate::service::token_limit::{TokenLimit, forgive};
 
@@ -90,7 +90,7 @@ impl ChannelAuth {
     pub(super) async fn permit(
         &self,
         names: &[ChannelName],
-        asking: Asking<'_>,
+        visitor_parts: VisitorParts<'_>,
         audit: &mut AuditRecord,
     ) -> Result<Permit, Refusal> {
         let needs: Vec<Needs> = names.iter().map(|name| self.needs(name)).collect();
@@ -100,15 +100,15 @@ impl ChannelAuth {
         }
         let by_session = asked().all(|needs| needs.takes_session());
         let by_token = asked().all(|needs| needs.takes_token());
-        let shown = self.shown(asking).filter(|_| by_token);
+        let shown = self.shown(visitor_parts).filter(|_| by_token);
         let permit = match (shown, by_session) {
-            (Some(shown), _) => match self.grant(shown, asking.context).await {
+            (Some(shown), _) => match self.grant(shown, visitor_parts.context).await {
                 Ok(grant) => Permit::by_token(grant),
                 Err(NotGranted::TooMany(refusal)) => return Err(refusal),
                 Err(NotGranted::Token(error, place)) => {
-                    // Whoever is logged in is not locked out by what is left of an old token.
+                    // A visitor with a session is not locked out by an old token.
                     let in_session = if by_session {
-                        self.permit_session(names, asking).await.ok()
+                        self.permit_session(names, visitor_parts).await.ok()
                     } else {
                         None
                     };
@@ -121,7 +121,7 @@ impl ChannelAuth {
                     }
                 }
             },
-            (None, true) => self.permit_session(names, asking).await?,
+            (None, true) => self.permit_session(names, visitor_parts).await?,
             (None, false) if by_token => return Err(no_token()),
             (None, false) => {
                 return Err(Refusal::bad_request(
@@ -138,11 +138,11 @@ impl ChannelAuth {
         &self,
         names: &[ChannelName],
         visitor: Visitor,
-        asking: Asking<'_>,
+        visitor_parts: VisitorParts<'_>,
         audit: &mut AuditRecord,
     ) -> Result<Permit, Refusal> {
         if names.iter().any(|name| self.needs(name) == Needs::Token) {
-            return self.permit(names, asking, audit).await;
+            return self.permit(names, visitor_parts, audit).await;
         }
         let permit = self.permit_of(names, visitor).await?;
         self.confirm(names, permit)
@@ -151,12 +151,12 @@ impl ChannelAuth {
     async fn permit_session(
         &self,
         names: &[ChannelName],
-        Asking {
+        VisitorParts {
             headers,
             head,
             context,
             ..
-        }: Asking<'_>,
+        }: VisitorParts<'_>,
     ) -> Result<Permit, Refusal> {
         let visitor = self.sessions.visitor(headers, head, context).await?;
         self.permit_of(names, visitor).await
@@ -201,25 +201,25 @@ impl ChannelAuth {
         &self,
         name: &ChannelName,
         rules: &config::Channel,
-        asking: Asking<'_>,
+        visitor_parts: VisitorParts<'_>,
         audit: &mut AuditRecord,
         alone: bool,
     ) -> Result<bool, Refusal> {
-        let Some(shown) = self.shown(asking) else {
+        let Some(shown) = self.shown(visitor_parts) else {
             return Ok(false);
         };
-        let token = self.limit.app_token(shown.as_str(), asking.context);
-        let grant = match self.grant(shown, asking.context).await {
+        let token = self.limit.app_token(shown.as_str(), visitor_parts.context);
+        let grant = match self.grant(shown, visitor_parts.context).await {
             Ok(grant) => grant,
             Err(NotGranted::Token(error, place)) if !alone => {
                 if token.is_counted || !error.is_guess() {
                     forgive(place);
                 } else {
-                    self.limit.keep(&token, asking.context);
+                    self.limit.keep(&token, visitor_parts.context);
                 }
                 return Ok(false);
             }
-            // It was looked at before, and is none of Noren's.
+            // It was checked before, and is not one of Noren's tokens.
             Err(NotGranted::TooMany(_)) if !alone && token.is_counted => return Ok(false),
             Err(NotGranted::TooMany(refusal)) => return Err(refusal),
             Err(NotGranted::Token(error, place)) => return Err(Self::no_grant(&error, place)),
@@ -235,11 +235,13 @@ impl ChannelAuth {
         Ok(permitted)
     }
 
-    fn shown(&self, asking: Asking<'_>) -> Option<Shown> {
-        self.tokens.as_ref()?.find(asking.headers, asking.query)
+    fn shown(&self, visitor_parts: VisitorParts<'_>) -> Option<PresentedToken> {
+        self.tokens
+            .as_ref()?
+            .find(visitor_parts.headers, visitor_parts.query)
     }
 
-    async fn grant(&self, shown: Shown, context: &Context) -> Result<Grant, NotGranted> {
+    async fn grant(&self, shown: PresentedToken, context: &Context) -> Result<Grant, NotGranted> {
         let place = self.limit.hold(context).await;
         let place = place.map_err(NotGranted::TooMany)?;
         let Some(tokens) = &self.tokens else {

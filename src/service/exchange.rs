@@ -22,7 +22,7 @@ pub(super) struct Exchange<'a> {
 
 /// The parts of a request that identify its visitor.
 #[derive(Clone, Copy)]
-pub(super) struct Asking<'a> {
+pub(super) struct VisitorParts<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) query: Option<&'a str>,
     pub(super) head: &'a Head,
@@ -31,14 +31,14 @@ pub(super) struct Asking<'a> {
 
 impl Exchange<'_> {
     /// The identifying parts, and the audit record, to which an authorisation adds the visitor.
-    pub(super) fn asking(&mut self) -> (Asking<'_>, &mut AuditRecord) {
-        let asking = Asking {
+    pub(super) fn visitor_parts(&mut self) -> (VisitorParts<'_>, &mut AuditRecord) {
+        let visitor_parts = VisitorParts {
             headers: self.request.headers(),
             query: self.request.uri().query(),
             head: self.head,
             context: self.context,
         };
-        (asking, self.audit)
+        (visitor_parts, self.audit)
     }
 
     /// Discards the body, so that its sender gets the response, and returns the refusal.

@@ -26,7 +26,7 @@ struct Rules {
 
 impl Rules {
     fn new(own: &HeaderRules, general: &HeaderRules) -> Self {
-        let rules = own.over(general);
+        let rules = own.combined_with(general);
         let replaced = replaced_fields(&rules);
         Self {
             rules,

@@ -11,7 +11,7 @@ use crate::bridge::{Consoles, Recordings};
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::hub::Hub;
-use crate::net::Slots;
+use crate::net::ConnectionPermits;
 use crate::push::SockJs;
 use crate::push::mercure::MercureMemory;
 use crate::service::handlers::GripMemory;
@@ -42,7 +42,7 @@ pub(crate) struct Live {
     /// Proofs for an ACME authority.
     pub challenges: Challenges,
     /// Connection permits.
-    pub slots: Slots,
+    pub slots: ConnectionPermits,
     /// The stop signal.
     pub shutdown: Shutdown,
     pub(super) spool: SpoolUse,

@@ -206,7 +206,7 @@ impl Guess {
     /// True if the response says that the login failed.
     fn has_failed(&self, answered: &Result<Response<Body>, Refusal>) -> bool {
         match answered {
-            // Elsewhere 403 is for a user who is known.
+            // Elsewhere a 403 concerns a user who is known.
             Ok(answer) if answer.status() == StatusCode::FORBIDDEN => self.at_login,
             Ok(answer) => answer.status() == StatusCode::UNAUTHORIZED,
             // Tokens for channels have a limit of their own, which those that have only expired do not count for.

@@ -85,7 +85,10 @@ pub(super) fn permit_method(methods: &Methods, parts: &Parts) -> Result<(), Refu
     if methods.permits(method) && method_overrides(&parts.headers).all(is_listed) {
         return Ok(());
     }
-    Err(refused("the application does not take this method", &allow))
+    Err(refused(
+        "the application does not accept this method",
+        &allow,
+    ))
 }
 
 fn refused(reason: impl Into<Cow<'static, str>>, allow: &str) -> Refusal {

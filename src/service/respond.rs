@@ -13,7 +13,7 @@ use crate::http::{
     Body, Busy, ClosedFor, Context, Form, Framing, Incoming, Pending, Refusal, RequestId, Spelling,
     check_lines, drop_file_names, set_date,
 };
-use crate::net::{AddressPermit, Slots};
+use crate::net::{AddressPermit, ConnectionPermits};
 use crate::router::Route;
 use crate::service::ServiceResponse;
 use crate::service::app_requests::AppRequests;
@@ -67,7 +67,7 @@ pub(super) struct Wrapper {
     access: Option<AccessFormat>,
     traces: bool,
     telemetry: Arc<Telemetry>,
-    slots: Slots,
+    slots: ConnectionPermits,
     shutdown: Shutdown,
 }
 
@@ -236,7 +236,7 @@ impl Wrapper {
     fn finish(&self, response: &mut Response<Body>, route: Option<Route>, context: &Context) {
         let status = response.status();
         let headers = response.headers_mut();
-        // Whatever route the answer came by: a path of the app's machine is nothing for clients.
+        // On every route: clients must not see a path of the app's machine.
         drop_file_names(headers);
         set_date(headers);
         self.headers.apply(headers, status, route, context.scheme);
@@ -246,7 +246,7 @@ impl Wrapper {
 /// Makes hyper spell the header names of a response as its app did, or in the standard way.
 fn spell(response: &mut Response<Body>) {
     let own = response.extensions_mut().remove::<Spelling>();
-    // One that came through hyper, as a tunnel's, is spelled already.
+    // The response of a tunnel came through hyper, and has its spelling already.
     if own.is_none() && !response.extensions().is_empty() {
         return;
     }

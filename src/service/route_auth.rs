@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::faults::Faults;
 use crate::http::{Context, Head, Incoming, Refusal, Scheme};
 use crate::router::Route;
-use crate::service::exchange::{Asking, Exchange};
+use crate::service::exchange::{Exchange, VisitorParts};
 
 /// `Retry-After` if too many passwords are being compared.
 const COME_BACK: std::time::Duration = std::time::Duration::from_secs(2);
@@ -75,7 +75,7 @@ impl Entrances {
     /// Removes a password of the hub from the headers. The result matters only if the token names a channel.
     pub(super) async fn enter_hub(&self, exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
         let client = exchange.context.client.as_ref();
-        // The password was the bridge's, and is gone.
+        // The password belonged to the bridge and was removed.
         let is_proven = exchange.head.user.is_some() && self.has_one_file_of_users;
         let admitted = if is_proven {
             self.hub.admit_certificate(client).map(|()| None)
@@ -86,7 +86,7 @@ impl Entrances {
         if user.is_some() {
             exchange.request.headers_mut().remove(AUTHORIZATION);
         }
-        permit_page(&self.hub, exchange.asking().0)
+        permit_page(&self.hub, exchange.visitor_parts().0)
     }
 
     /// True if a visitor whom the hub has admitted may send messages to the app of this index.
@@ -108,7 +108,7 @@ impl Entrances {
             return Ok(head);
         };
         let admitted = entrance.admit(headers, context.client.as_ref()).await;
-        // A user of the hub may be somebody else to the app.
+        // A user name of the hub may belong to another person at the app.
         head.user = admitted.map_err(|reason| not_admitted(reason, entrance))?;
         if head.user.is_some() {
             headers.remove(AUTHORIZATION);
@@ -119,7 +119,7 @@ impl Entrances {
     fn of(&self, route: Route) -> Option<&Entrance> {
         match route {
             Route::App(index) => self.apps.get(index),
-            // Whoever may not open a console does not see its page either.
+            // A visitor who may not open a console does not get its page either.
             Route::Websockify | Route::Consoles(_) => Some(&self.bridge),
             Route::Hub(_) => Some(&self.hub),
             Route::Mercure => self.mercure.as_ref(),
@@ -199,10 +199,15 @@ impl RouteAuth {
 }
 
 /// Checks that the page which opens a WebSocket has a permitted origin.
-pub(super) fn permit_page(entrance: &Entrance, asking: Asking<'_>) -> Result<(), Refusal> {
-    let scheme = asking.context.scheme.as_str();
-    let authority = asking.head.authority.as_str();
-    let permitted = entrance.origins.permits(asking.headers, scheme, authority);
+pub(super) fn permit_page(
+    entrance: &Entrance,
+    visitor_parts: VisitorParts<'_>,
+) -> Result<(), Refusal> {
+    let scheme = visitor_parts.context.scheme.as_str();
+    let authority = visitor_parts.head.authority.as_str();
+    let permitted = entrance
+        .origins
+        .permits(visitor_parts.headers, scheme, authority);
     permitted.map_err(|denied| Refusal::new(StatusCode::FORBIDDEN, denied.to_string()))
 }
 
@@ -219,7 +224,7 @@ fn not_admitted(reason: NotAdmitted, entrance: &Entrance) -> Refusal {
         ),
         NotAdmitted::Password(Unproven::Busy) => Refusal::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "too many visitors show a password at this moment; please try again",
+            "too many passwords are being checked at the moment; please try again",
         )
         .retry_after(COME_BACK),
         NotAdmitted::Password(_) => Refusal::new(

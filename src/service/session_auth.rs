@@ -36,7 +36,7 @@ impl SessionAuth {
         context: &Context,
     ) -> Result<Visitor, Refusal> {
         let Some(sessions) = &self.0 else {
-            // The configuration sees to it that this does not happen; if it did, nobody may get in.
+            // The configuration prevents this; if it happened, nobody would be let in.
             return Err(Refusal::new(
                 StatusCode::BAD_GATEWAY,
                 "a login is required here, and no app is configured to check it",
@@ -48,9 +48,9 @@ impl SessionAuth {
 
     /// True if the app has recently confirmed this visitor, or is queried repeatedly about it because of an open
     /// connection. Sends no query.
-    pub(super) fn knows(&self, headers: &HeaderMap) -> bool {
+    pub(super) fn is_known_visitor(&self, headers: &HeaderMap) -> bool {
         let sessions = self.0.as_ref();
-        sessions.is_some_and(|sessions| sessions.knows(headers))
+        sessions.is_some_and(|sessions| sessions.is_known_visitor(headers))
     }
 
     /// Queries the app for permission to subscribe to these channels, and returns the lease.
@@ -93,7 +93,7 @@ fn refused(denied: &Denied) -> Refusal {
         ),
         Denied::Forbidden => (
             StatusCode::FORBIDDEN,
-            "the application does not permit this to you",
+            "the application does not permit you to do this",
         ),
         Denied::Busy(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -101,11 +101,11 @@ fn refused(denied: &Denied) -> Refusal {
         ),
         Denied::Slow(_) => (
             StatusCode::GATEWAY_TIMEOUT,
-            "the application did not say in time whether you are logged in",
+            "the application did not confirm your login in time",
         ),
         Denied::Broken(_) => (
             StatusCode::BAD_GATEWAY,
-            "the application could not be asked whether you are logged in",
+            "the application could not be reached to check your login",
         ),
     };
     let refusal = Refusal::new(status, reason).because(denied);

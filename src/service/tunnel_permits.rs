@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{StatusCode, Version};
 
 use crate::http::{Context, Refusal};
-use crate::net::{NoSlot, Slot, Slots};
+use crate::net::{ConnectionPermit, ConnectionPermits, NoPermit};
 use crate::telemetry::Telemetry;
 
 /// `Retry-After` for a tunnel without a connection permit.
@@ -15,12 +15,12 @@ const NO_SLOT_RETRY: Duration = Duration::from_secs(5);
 /// Takes the permits of tunnels.
 #[derive(Clone, Debug)]
 pub(super) struct TunnelPermits {
-    slots: Slots,
+    slots: ConnectionPermits,
     telemetry: Arc<Telemetry>,
 }
 
 impl TunnelPermits {
-    pub(super) fn new(slots: Slots, telemetry: Arc<Telemetry>) -> Self {
+    pub(super) fn new(slots: ConnectionPermits, telemetry: Arc<Telemetry>) -> Self {
         Self { slots, telemetry }
     }
 
@@ -31,7 +31,7 @@ impl TunnelPermits {
         &self,
         version: Version,
         context: &Context,
-    ) -> Result<Option<Slot>, Refusal> {
+    ) -> Result<Option<ConnectionPermit>, Refusal> {
         let slot = if version == Version::HTTP_2 {
             self.slots.take_inner(&context.peer)
         } else if context.proxies.is_some() {
@@ -41,15 +41,15 @@ impl TunnelPermits {
         };
         let (status, limit, reason) = match slot {
             Ok(slot) => return Ok(Some(slot)),
-            Err(NoSlot::Address) => (
+            Err(NoPermit::Address) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "connections-per-address",
                 "the limit on connections from one address is reached",
             ),
-            Err(NoSlot::All) => (
+            Err(NoPermit::All) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "connections",
-                "all connections that there may be are open",
+                "the limit on all connections is reached",
             ),
         };
         self.telemetry.metrics.connections.refuse(limit);

@@ -85,7 +85,7 @@ impl Upkeep {
 
     /// Runs the hub's housekeeping, and calls the presence hooks of apps.
     fn look_after_hub(&self) {
-        for hook in self.hub.look_after() {
+        for hook in self.hub.do_housekeeping() {
             let Ok(upstream) = self.apps.named(hook.app.as_deref()) else {
                 continue;
             };
@@ -132,7 +132,7 @@ fn hook_request(hook: &Hook, rules: &HeaderRules) -> Request<Payload> {
     headers.insert(HOST, HeaderValue::from_static("localhost"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    // By this the app knows that it is not a visitor who says so.
+    // This header shows the app that the request does not come from a visitor.
     set_own(headers, CHANNEL, hook.channel.as_str());
     request
 }

@@ -76,7 +76,7 @@ pub(crate) struct SourcesPlan(Vec<(Source, Resource)>);
 ///
 /// # Errors
 /// A [`SourceError`] for each that cannot be.
-pub(crate) fn look(config: &Config) -> Result<(), Faults<SourceError>> {
+pub(crate) fn check(config: &Config) -> Result<(), Faults<SourceError>> {
     let sources = config.channels.iter().flat_map(|channel| {
         let sources = channel.sources.iter();
         sources.map(move |source| (channel, source))

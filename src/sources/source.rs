@@ -9,7 +9,7 @@ use tracing::warn;
 use crate::amqp::Broker;
 use crate::config::{self, ChannelPattern, Config, Framing};
 use crate::hub::Hub;
-use crate::net::look_at_unix;
+use crate::net::check_unix;
 use crate::sources::listen::{self, PublishSocket, Rules};
 use crate::sources::postgres::{self, Database};
 use crate::sources::sink::Sink;
@@ -93,7 +93,7 @@ impl Source {
     pub(super) fn check(&self) -> Result<(), Reason> {
         match &self.origin {
             Origin::Wok { .. } => Ok(()),
-            Origin::Listen { listen, .. } => look_at_unix(&listen.address),
+            Origin::Listen { listen, .. } => check_unix(&listen.address),
             Origin::Amqp(settings) => Ok(Broker::new(&settings.broker).map(drop)?),
             Origin::Postgres { settings, .. } => Database::new(&settings.server).map(drop),
             Origin::Webhook(settings) => Gate::new(settings).map(drop),

@@ -71,7 +71,7 @@ pub(crate) enum SpoolError {
     #[error("there are {0} files in the spool")]
     TooManyFiles(usize),
     /// The client's share is used up.
-    #[error("an address has taken its share of the spool (limits.address-share)")]
+    #[error("an address has used up its share of the spool (limits.address-share)")]
     Share,
     /// The disk is full, or the directory is not writable.
     #[error("spool in {directory}: {source}", directory = .directory.display())]
@@ -171,7 +171,7 @@ impl Spool {
                 .told
                 .compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed);
         if due && exchanged.is_ok() {
-            warn!(%error, "nothing can be kept on disk; bodies go on without it as far as they can");
+            warn!(%error, "the spool cannot be written; bodies continue in memory as far as possible");
         }
     }
 }

@@ -18,7 +18,7 @@ pub const TARGET: &str = "noren::audit";
 
 /// An identified client, with all its verified names.
 #[derive(Clone, Debug, Default)]
-pub struct Who {
+pub struct AuditClient {
     /// Address of the client.
     pub peer: String,
     /// User name that the app reports for the session.
@@ -50,7 +50,7 @@ pub enum Kind {
 
 /// The object that a client opens or wants to open.
 #[derive(Clone, Debug)]
-pub struct What {
+pub struct AuditObject {
     /// Kind of the object.
     pub kind: Kind,
     /// Its target: a socket, an address, an app, channels. Never a token.
@@ -66,8 +66,8 @@ pub struct What {
 /// An open object. Dropping it writes the closing line, so each opening line has exactly one.
 #[derive(Debug)]
 pub struct Opened {
-    who: Who,
-    what: What,
+    who: AuditClient,
+    what: AuditObject,
     since: Instant,
     up: u64,
     down: u64,
@@ -109,7 +109,7 @@ impl fmt::Display for Kind {
     }
 }
 
-impl What {
+impl AuditObject {
     /// Creates an object of this kind with this target.
     #[must_use]
     pub fn new(kind: Kind, target: impl Into<String>) -> Self {
@@ -126,8 +126,8 @@ impl What {
 impl Opened {
     /// Writes the opening line.
     #[must_use]
-    pub fn new(who: Who, what: What) -> Self {
-        let Who {
+    pub fn new(who: AuditClient, what: AuditObject) -> Self {
+        let AuditClient {
             peer,
             user,
             login,
@@ -135,7 +135,7 @@ impl Opened {
         } = &who;
         let (user, login, certificate) =
             (user.as_deref(), login.as_deref(), certificate.as_deref());
-        let What {
+        let AuditObject {
             kind,
             target,
             console,
@@ -178,20 +178,20 @@ impl Opened {
 
     /// The client that opened it.
     #[must_use]
-    pub fn who(&self) -> &Who {
+    pub fn client(&self) -> &AuditClient {
         &self.who
     }
 
     /// The open object.
     #[must_use]
-    pub fn what(&self) -> &What {
+    pub fn object(&self) -> &AuditObject {
         &self.what
     }
 }
 
 impl Drop for Opened {
     fn drop(&mut self) {
-        let Who {
+        let AuditClient {
             peer,
             user,
             login,
@@ -199,7 +199,7 @@ impl Drop for Opened {
         } = &self.who;
         let (user, login, certificate) =
             (user.as_deref(), login.as_deref(), certificate.as_deref());
-        let What {
+        let AuditObject {
             kind,
             target,
             console,
@@ -234,15 +234,15 @@ pub fn recorded(recording: &Recorded<'_>) {
 }
 
 /// Writes the line of a refusal. `reason` must be fit for a log.
-pub fn refused(who: &Who, what: &What, status: Option<u16>, reason: &str) {
-    let Who {
+pub fn refused(who: &AuditClient, what: &AuditObject, status: Option<u16>, reason: &str) {
+    let AuditClient {
         peer,
         user,
         login,
         certificate,
     } = who;
     let (user, login, certificate) = (user.as_deref(), login.as_deref(), certificate.as_deref());
-    let What {
+    let AuditObject {
         kind,
         target,
         console,

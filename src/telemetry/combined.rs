@@ -28,7 +28,7 @@ impl Combined<'_> {
 
     fn line(&self, now: SystemTime) -> String {
         let mut line = String::with_capacity(256);
-        // The port would make each connection another client to whoever counts them.
+        // With the port, programs that count clients would count connections.
         let address = self
             .peer
             .parse::<std::net::SocketAddr>()

@@ -82,7 +82,7 @@ fn journal() -> Option<tracing_journald::Layer> {
 /// Changes the log level. No effect if [`install`] had none.
 pub fn set_level(level: Level) {
     if let Some((handle, apart)) = LEVEL.get() {
-        // It fails only when the log is gone, and then there is nobody to tell.
+        // It fails only if the log is closed, and then nothing can be reported.
         let _ = handle.reload(filter(level, *apart));
     }
 }

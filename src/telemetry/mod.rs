@@ -30,4 +30,4 @@ pub use metrics::{
 pub use server_telemetry::Telemetry;
 pub use timings::Timings;
 pub use token_sources::{TokenSourceCounts, TokenSourceStatus};
-pub use tunnels::{Begun, OpenTunnel, OpenViewer, Rfb, Tunnel, Tunnels, ViewerState, Viewing};
+pub use tunnels::{OpenTunnel, OpenViewer, Rfb, Tunnel, TunnelInfo, Tunnels, ViewerState, Viewing};

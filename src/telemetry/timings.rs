@@ -19,7 +19,7 @@ impl Timings {
     }
 
     /// Records the time from there to the head of the response.
-    pub fn answered(&self, after: Duration) {
+    pub fn record_response(&self, after: Duration) {
         self.answered
             .store(microseconds(after) + 1, Ordering::Relaxed);
     }

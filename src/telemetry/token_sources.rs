@@ -73,7 +73,7 @@ impl TokenSourceCounts {
                 let mut last = lock(&self.last);
                 last.success = Some(Instant::now());
                 if std::mem::take(&mut last.is_down) {
-                    info!(source, "a source of tokens can be asked again");
+                    info!(source, "a source of tokens can be queried again");
                 }
             }
             Err(reason) => {
@@ -81,7 +81,7 @@ impl TokenSourceCounts {
                 let mut last = lock(&self.last);
                 last.error = Some((Instant::now(), reason.clone()));
                 if !std::mem::replace(&mut last.is_down, true) {
-                    warn!(source, reason, "a source of tokens cannot be asked");
+                    warn!(source, reason, "a source of tokens cannot be queried");
                 }
             }
         }

@@ -27,7 +27,7 @@ struct Shared {
 
 /// Properties of a tunnel that are known when it opens.
 #[derive(Debug)]
-pub struct Begun {
+pub struct TunnelInfo {
     /// Kind of its target.
     pub kind: TunnelKind,
     /// Address of the client.
@@ -80,7 +80,7 @@ pub struct OpenViewer {
 }
 
 impl ViewerState {
-    fn seen(&self) -> OpenViewer {
+    fn row(&self) -> OpenViewer {
         OpenViewer {
             view_only: self.view_only,
             types: self.types.load(Ordering::Relaxed),
@@ -174,8 +174,8 @@ impl Tunnels {
 
     /// Adds a tunnel.
     #[must_use]
-    pub fn open(&self, begun: Begun) -> Tunnel {
-        let Begun {
+    pub fn open(&self, begun: TunnelInfo) -> Tunnel {
+        let TunnelInfo {
             kind,
             peer,
             target,
@@ -218,7 +218,7 @@ impl Tunnels {
     #[must_use]
     pub fn now(&self) -> Vec<OpenTunnel> {
         let entries: Vec<_> = self.list().values().cloned().collect();
-        entries.iter().map(|entry| entry.seen()).collect()
+        entries.iter().map(|entry| entry.row()).collect()
     }
 
     /// Number of open tunnels.
@@ -241,7 +241,7 @@ impl Tunnels {
         let entry = self.list().get(&number).cloned()?;
         entry.asked.store(true, Ordering::Release);
         entry.waker.wake();
-        Some(entry.seen())
+        Some(entry.row())
     }
 
     fn list(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Entry>>> {
@@ -250,7 +250,7 @@ impl Tunnels {
 }
 
 impl Entry {
-    fn seen(&self) -> OpenTunnel {
+    fn row(&self) -> OpenTunnel {
         OpenTunnel {
             id: self.number,
             kind: self.kind.as_str(),
@@ -260,7 +260,7 @@ impl Entry {
             session: self.session,
             subprotocol: self.subprotocol.clone(),
             rfb: self.rfb,
-            shared: self.viewer.as_deref().map(ViewerState::seen),
+            shared: self.viewer.as_deref().map(ViewerState::row),
             since: since(self.opened),
             up: self.up.load(Ordering::Relaxed),
             down: self.down.load(Ordering::Relaxed),
@@ -276,7 +276,7 @@ impl Tunnel {
             (up, &self.entry.up, &metrics.up),
             (down, &self.entry.down, &metrics.down),
         ] {
-            // One task moves the bytes of a tunnel, so nobody else writes here.
+            // One task copies the bytes of a tunnel, so there is no other writer.
             let before = seen.load(Ordering::Relaxed);
             if now > before {
                 seen.store(now, Ordering::Relaxed);
@@ -335,8 +335,8 @@ mod tests {
     use super::*;
     use crate::telemetry::Telemetry;
 
-    fn begun(kind: TunnelKind) -> Begun {
-        Begun {
+    fn begun(kind: TunnelKind) -> TunnelInfo {
+        TunnelInfo {
             kind,
             peer: "192.0.2.1:5".to_owned(),
             target: "unix:/run/a".to_owned(),

@@ -33,7 +33,7 @@ struct Proofs {
 /// A guard that presents a proof until it is dropped.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Shown {
+pub(crate) struct PresentedProof {
     challenges: Challenges,
     what: What,
 }
@@ -49,7 +49,11 @@ impl Challenges {
     ///
     /// # Errors
     /// [`TlsError`] if the cryptographic library cannot make one.
-    pub(crate) fn show_certificate(&self, name: &str, digest: &[u8]) -> Result<Shown, TlsError> {
+    pub(crate) fn show_certificate(
+        &self,
+        name: &str,
+        digest: &[u8],
+    ) -> Result<PresentedProof, TlsError> {
         let mut params = CertificateParams::new([name.to_owned()])?;
         params.distinguished_name = DistinguishedName::new();
         params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
@@ -62,19 +66,19 @@ impl Challenges {
         self.change(|proofs| {
             proofs.certificates.insert(name.clone(), Arc::clone(&shown));
         });
-        Ok(Shown {
+        Ok(PresentedProof {
             challenges: self.clone(),
             what: What::Certificate(name),
         })
     }
 
     /// Presents a file with the text of a proof.
-    pub(crate) fn show_file(&self, token: &str, text: &str) -> Shown {
+    pub(crate) fn show_file(&self, token: &str, text: &str) -> PresentedProof {
         let text: Arc<str> = text.into();
         self.change(|proofs| {
             proofs.files.insert(token.to_owned(), Arc::clone(&text));
         });
-        Shown {
+        PresentedProof {
             challenges: self.clone(),
             what: What::File(token.to_owned()),
         }
@@ -108,7 +112,7 @@ impl ResolvesServerCert for Challenges {
     }
 }
 
-impl Drop for Shown {
+impl Drop for PresentedProof {
     fn drop(&mut self) {
         let what = &self.what;
         self.challenges.change(|proofs| match what {

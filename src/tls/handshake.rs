@@ -214,8 +214,8 @@ impl Acceptor {
         }
         let config = Arc::clone(&self.proving);
         let mut stream = begun.into_stream(config).await?;
-        debug!("the authority has looked at a challenge (tls-alpn-01)");
-        // It has seen what it wanted, and may be gone.
+        debug!("the authority has checked a challenge (tls-alpn-01)");
+        // The authority has seen the certificate, and may have left.
         let _ = stream.shutdown().await;
         Ok(None)
     }

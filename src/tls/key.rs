@@ -135,7 +135,7 @@ fn usable(name: &str) -> bool {
 fn curve_name(parameters: &Any<'_>) -> String {
     match parameters.as_oid() {
         Ok(curve) if parameters.tag() == Tag::Oid => name(&curve.to_id_string()).to_owned(),
-        // The curve may also be written out; nobody but attackers does that any more (CVE-2020-0601).
+        // The curve may also be given explicitly; only attackers still do that (CVE-2020-0601).
         _ => "given by explicit parameters".to_owned(),
     }
 }

@@ -23,7 +23,7 @@ mod trust;
 mod warnings;
 
 pub(crate) use acceptors::Acceptors;
-pub(crate) use acme_challenges::{Challenges, Shown};
+pub(crate) use acme_challenges::{Challenges, PresentedProof};
 pub(crate) use certificates::LoadedCertificate;
 pub(crate) use client_auth::ClientName;
 pub(crate) use connector::{

@@ -51,7 +51,7 @@ pub(super) fn load_or_make(directory: &Path) -> Result<LoadedCertificate, TlsErr
 ///
 /// # Errors
 /// [`TlsError`] as for [`load_or_make`].
-pub(super) fn look(directory: &Path) -> Result<(), TlsError> {
+pub(super) fn check(directory: &Path) -> Result<(), TlsError> {
     if load_kept(&files_in(directory), directory)?.is_some() {
         return Ok(());
     }
@@ -75,7 +75,7 @@ fn load_or_make_at(directory: &Path, now: SystemTime) -> Result<LoadedCertificat
         return match make(&files, directory, now) {
             Ok(()) => LoadedCertificate::load(&files),
             // A disk that takes nothing is no reason to serve nothing.
-            Err(error) if error.is_of_the_disk() => unkept(&files, now, &error),
+            Err(error) if error.is_of_the_disk() => unsaved(&files, now, &error),
             Err(error) => Err(error),
         };
     };
@@ -100,12 +100,12 @@ fn load_kept(files: &Certificate, directory: &Path) -> Result<Option<LoadedCerti
         return Ok(None);
     }
     // Anything else may be an operator's own, so it is never overwritten.
-    let kept = LoadedCertificate::load(files).map_err(|reason| kept_error(directory, reason))?;
+    let kept = LoadedCertificate::load(files).map_err(|reason| read_error(directory, reason))?;
     Ok(Some(kept))
 }
 
 /// Creates a certificate for this process only, with a warning, and with the stored key if there is one.
-fn unkept(
+fn unsaved(
     files: &Certificate,
     now: SystemTime,
     error: &TlsError,
@@ -133,7 +133,7 @@ fn make(files: &Certificate, directory: &Path, now: SystemTime) -> Result<(), Tl
     }
     // Read back, because another process may have been quicker.
     let key = PemFile::read(&files.key, "key").and_then(|file| file.key());
-    let key = KeyPair::try_from(&key.map_err(|reason| kept_error(directory, reason))?)?;
+    let key = KeyPair::try_from(&key.map_err(|reason| read_error(directory, reason))?)?;
     let certificate = params(now)?.self_signed(&key)?;
     let path = &files.certificate;
     replace(path, certificate.pem().as_bytes(), 0o644).map_err(|source| write_error(path, source))
@@ -206,7 +206,7 @@ fn write_error(path: &Path, source: io::Error) -> TlsError {
     }
 }
 
-fn kept_error(directory: &Path, reason: TlsError) -> TlsError {
+fn read_error(directory: &Path, reason: TlsError) -> TlsError {
     TlsError::Kept {
         directory: directory.to_owned(),
         reason: Box::new(reason),

@@ -76,7 +76,7 @@ impl Loaded {
         }
         let mut faults = Faults::default();
         if certificates.is_empty() {
-            faults.keep(self_signed::look(&tls.self_signed));
+            faults.keep(self_signed::check(&tls.self_signed));
         }
         faults.or(Self {
             certificates,

@@ -31,17 +31,17 @@ impl TlsStream {
 
     /// Ends TLS with `close_notify` and returns the accepted stream underneath.
     pub(crate) fn ended(&mut self) -> &mut Stream {
-        self.say_goodbye();
+        self.send_close_notify();
         self.0.get_mut().0
     }
 
-    fn say_goodbye(&mut self) {
+    fn send_close_notify(&mut self) {
         let (stream, session) = self.0.get_mut();
         // Does nothing if a shutdown has sent it before.
         session.send_close_notify();
         while session.wants_write() {
             // A full socket buffer means that the peer does not read; then it does not get the goodbye.
-            match session.write_tls(&mut NowOrNever(stream)) {
+            match session.write_tls(&mut NonBlockingWriter(stream)) {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => break,
             }
@@ -98,14 +98,14 @@ impl AsyncWrite for TlsStream {
 
 impl Drop for TlsStream {
     fn drop(&mut self) {
-        self.say_goodbye();
+        self.send_close_notify();
     }
 }
 
 /// A writer that writes only what the kernel accepts at once.
-struct NowOrNever<'a>(&'a Stream);
+struct NonBlockingWriter<'a>(&'a Stream);
 
-impl Write for NowOrNever<'_> {
+impl Write for NonBlockingWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.try_write(bytes)
     }

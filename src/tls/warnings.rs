@@ -46,7 +46,7 @@ pub(super) fn of_certificate(certificate: &X509Certificate<'_>, now: SystemTime)
 /// Warnings about another certificate of the chain.
 pub(super) fn of_issuer(certificate: &X509Certificate<'_>, now: SystemTime) -> Vec<String> {
     let mut found: Vec<String> = of_any(certificate, now).into_iter().collect();
-    // A root is trusted for being known, its signature on itself is not looked at.
+    // A root is trusted because it is known; its self-signature is not verified.
     if certificate.subject().as_raw() != certificate.issuer().as_raw() {
         found.extend(broken_hash(certificate));
     }

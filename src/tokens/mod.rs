@@ -11,6 +11,7 @@ mod address;
 mod allow;
 mod connect_path;
 mod console;
+mod file_access;
 mod file_name;
 mod lookup;
 mod named_file;
@@ -21,6 +22,7 @@ mod service_client;
 mod signed;
 mod sockets;
 mod source;
+mod sources;
 mod special_address;
 #[cfg(test)]
 mod test_directory;
@@ -51,7 +53,7 @@ use crate::text::Secret;
 use crate::tls::{DialError, Outgoing, dial, keep_alive};
 
 use connect_path::connect_through;
-use source::{Rfb, Terms};
+use source::{ConnectPolicy, Rfb};
 
 /// Silence after which the host of a console is probed. One that has crashed says nothing of its end, and nobody may
 /// type for hours; by then its port may be another guest's.
@@ -79,7 +81,7 @@ pub(crate) struct Target {
     is_fixed: bool,
     /// The path that the host is asked to connect to before the console begins.
     path: Option<String>,
-    terms: Terms,
+    terms: ConnectPolicy,
 }
 
 impl Target {

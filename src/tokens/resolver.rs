@@ -1,4 +1,4 @@
-//! Looks a token up in the static targets and the sources in order, on blocking threads and within limits.
+//! Verifies tokens, and resolves them to targets: by the signed link itself, the static targets, then the sources.
 //!
 //! Independent of how a source stores its tokens.
 
@@ -6,47 +6,31 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::sync::Semaphore;
 
-use super::lookup::Search;
+use super::file_access::FileAccess;
 use super::signed::{Links, Once, Purpose};
-use super::source::{By, Source, Terms};
-use super::{CloudServer, LinkError, LinksError, ResolveError, Target, Token, names, token_file};
-use crate::clock::now_seconds;
+use super::source::{ConnectPolicy, Source};
+use super::sources::{Found, Sources};
+use super::{LinkError, LinksError, ResolveError, Target, Token};
 use crate::config::{Bridge, Endpoint};
 use crate::faults::Faults;
 use crate::net::Peer;
 use crate::telemetry::TokenSourceCounts;
-use crate::text::Secret;
 use crate::tls::TlsError;
-
-/// Delay before an empty token file is read again. Between truncating and writing lie microseconds, so the first
-/// retry usually succeeds.
-const RETRY_STEP: Duration = Duration::from_millis(20);
-
-/// Limit on concurrent look-ups in files. Each may read thousands of files for an invented token. Without this limit a
-/// flood of them would occupy all of tokio's blocking threads, which also resolve host names.
-const READERS: usize = 8;
 
 /// Limit on concurrent look-ups for open consoles: half of the limit for a source in the network, so that those of a
 /// slow source do not keep new consoles out.
-const AGAIN: usize = 8;
+const CONCURRENT_RECHECKS: usize = 8;
 
 /// Resolves tokens to targets. Targets are not cached, because a removed one must not be found again.
 pub(crate) struct Resolver {
     targets: Vec<Fixed>,
-    sources: Vec<Source>,
-    links: Option<(Arc<Links>, Terms)>,
+    sources: Sources,
+    links: Option<(Arc<Links>, ConnectPolicy)>,
     boundaries: BTreeMap<String, Arc<[u8]>>,
-    retry: Duration,
-    /// Size limit of a token file, in bytes.
-    largest_file: u64,
-    /// Time limit of the look-ups in files: the same as for the connection to the target.
-    limit: Duration,
-    readers: Arc<Semaphore>,
+    files: FileAccess,
     again: Semaphore,
 }
 
@@ -101,35 +85,7 @@ impl TargetError {
 struct Fixed {
     token: String,
     address: Endpoint,
-    terms: Terms,
-}
-
-/// A target found by a source.
-struct Found {
-    endpoint: Endpoint,
-    name: String,
-    terms: Terms,
-    password: Option<Secret>,
-    view_only: bool,
-    path: Option<String>,
-    expires: Option<u64>,
-    server: Option<CloudServer>,
-}
-
-impl Found {
-    /// A target of the configuration, or of a link, without further properties.
-    fn fixed(name: String, endpoint: Endpoint, terms: &Terms) -> Self {
-        Self {
-            endpoint,
-            name,
-            terms: terms.clone(),
-            password: None,
-            view_only: false,
-            path: None,
-            expires: None,
-            server: None,
-        }
-    }
+    terms: ConnectPolicy,
 }
 
 /// Omits the tokens.
@@ -156,7 +112,7 @@ impl Resolver {
                 token: target.token.clone(),
                 address: target.address.clone(),
                 terms: faults
-                    .keep(Terms::new(
+                    .keep(ConnectPolicy::new(
                         None,
                         target.tls.as_ref(),
                         target.rfb.as_ref().unwrap_or(&bridge.rfb),
@@ -169,7 +125,7 @@ impl Resolver {
         let mut links = None;
         if bridge.signed.is_on() {
             let signed = &bridge.signed;
-            let terms = Terms::new(Some(&signed.allow), signed.tls.as_ref(), &bridge.rfb);
+            let terms = ConnectPolicy::new(Some(&signed.allow), signed.tls.as_ref(), &bridge.rfb);
             let terms = faults
                 .keep(terms)
                 .map(|terms| terms.sharing(&bridge.shared).speaking(&bridge.subprotocols));
@@ -181,16 +137,15 @@ impl Resolver {
         let sources = bridge.tokens.iter();
         let sources = sources.map(|source| Source::new(source, bridge));
         let sources = faults.keep_all(Faults::gather(sources)).unwrap_or_default();
+        let files = FileAccess::new(bridge.connect);
+        let sources = Sources::new(sources, bridge, files.clone());
         faults.or(Self {
             links,
             targets,
             sources,
             boundaries,
-            retry: bridge.token_retry,
-            largest_file: bridge.token_file_size,
-            limit: bridge.connect,
-            readers: Arc::new(Semaphore::new(READERS)),
-            again: Semaphore::new(AGAIN),
+            files,
+            again: Semaphore::new(CONCURRENT_RECHECKS),
         })
     }
 
@@ -211,19 +166,7 @@ impl Resolver {
         }
         let fixed = self.targets.iter().map(|target| target.token.clone());
         let mut found: Vec<_> = fixed.take(most).collect();
-        let kinds: Vec<_> = self
-            .sources
-            .iter()
-            .filter_map(|source| source.files.clone())
-            .collect();
-        let largest = self.largest_file;
-        let read = move || {
-            let listed = kinds
-                .iter()
-                .flat_map(|kind| names::names(kind, largest, most));
-            listed.collect::<Vec<_>>()
-        };
-        found.extend(self.blocking(read).await.ok_or(ResolveError::Slow)?);
+        found.extend(self.sources.names(most).await?);
         found.sort_unstable();
         found.dedup();
         found.truncate(most);
@@ -255,7 +198,7 @@ impl Resolver {
         }
         let reader = Arc::clone(links);
         let read = move || reader.read(&token, peer.ip());
-        let link = self.blocking(read).await.ok_or(LinkError::Slow)??;
+        let link = self.files.run(read).await.ok_or(LinkError::Slow)??;
         Ok(match link.purpose {
             Purpose::Token(name) => TargetRequest {
                 token: Token::named(&name),
@@ -278,13 +221,13 @@ impl Resolver {
     ///
     /// # Errors
     /// [`LinkError`] if the link was used before, or its use cannot be recorded.
-    pub(crate) async fn spend(&self, asked: &TargetRequest) -> Result<(), LinkError> {
+    pub(crate) async fn mark_used(&self, asked: &TargetRequest) -> Result<(), LinkError> {
         let (Some(once), Some((links, _))) = (asked.once.clone(), &self.links) else {
             return Ok(());
         };
         let links = Arc::clone(links);
-        let spend = move || links.spend(&once);
-        self.blocking(spend).await.ok_or(LinkError::Slow)?
+        let spend = move || links.mark_used(&once);
+        self.files.run(spend).await.ok_or(LinkError::Slow)?
     }
 
     /// Finds the target of a token: the first match of the static targets, then of the sources in the order of the
@@ -316,11 +259,11 @@ impl Resolver {
             server,
         } = if let Some(target) = &asked.target {
             self.named_by_link(target).await?
-        } else if let Some(target) = fixed.into_iter().find(|known| token.means(&known.token)) {
+        } else if let Some(target) = fixed.into_iter().find(|known| token.matches(&known.token)) {
             is_fixed = true;
             Found::fixed(target.token.clone(), target.address.clone(), &target.terms)
         } else {
-            self.search(token, client).await?
+            self.sources.search(token, client).await?
         };
         let boundary = token.names().find_map(|name| self.boundaries.get(name));
         Ok(Target {
@@ -349,8 +292,7 @@ impl Resolver {
 
     /// The look-ups of each source in the network.
     pub(crate) fn source_counts(&self) -> Vec<Arc<TokenSourceCounts>> {
-        let counts = self.sources.iter().map(|source| source.counts.clone());
-        counts.flatten().collect()
+        self.sources.counts()
     }
 
     /// Checks the target that a link itself names.
@@ -360,163 +302,8 @@ impl Resolver {
         };
         let (rules, named) = (terms.clone(), target.clone());
         let check = move || rules.check(named, "a signed link");
-        let endpoint = self.blocking(check).await.ok_or(ResolveError::Slow)??;
+        let endpoint = self.files.run(check).await.ok_or(ResolveError::Slow)??;
         Ok(Found::fixed(endpoint.to_string(), endpoint, terms))
-    }
-
-    async fn search(&self, token: &Token, client: Option<IpAddr>) -> Result<Found, ResolveError> {
-        let mut search = Search::new(token.clone(), self.largest_file);
-        for (index, source) in self.sources.iter().enumerate() {
-            let _turn = self.turn(source, client).await?;
-            let found;
-            (found, search) = self.query(index, source, search).await?;
-            if let Some(endpoint) = found {
-                return self.found(source, endpoint, search).await;
-            }
-        }
-        let start = Instant::now();
-        while search.may_yet_find() && start.elapsed() < self.retry {
-            tokio::time::sleep(RETRY_STEP.min(self.retry)).await;
-            for (index, path) in search.take_being_written() {
-                let found;
-                search.source = index;
-                (found, search) = self
-                    .read(search, move |search| token_file::find(&path, search))
-                    .await?;
-                if let (Some(endpoint), Some(source)) = (found, self.sources.get(index)) {
-                    return self.found(source, endpoint, search).await;
-                }
-            }
-        }
-        Err(search.into_error())
-    }
-
-    /// Waits for a place among the look-ups of a source in the network, of which one client has half: a slow source and
-    /// somebody with a good token could otherwise keep all others out.
-    async fn turn(
-        &self,
-        source: &Source,
-        client: Option<IpAddr>,
-    ) -> Result<Option<OwnedSemaphorePermit>, ResolveError> {
-        let Some(turns) = &source.turns else {
-            return Ok(None);
-        };
-        let turn = timeout(self.limit, turns.take(client)).await;
-        turn.map_err(|_| ResolveError::Slow)
-    }
-
-    /// Searches one source. A problem with it is recorded, and does not hide the next source.
-    async fn query(
-        &self,
-        index: usize,
-        source: &Source,
-        mut search: Search,
-    ) -> Result<(Option<Endpoint>, Search), ResolveError> {
-        search.source = index;
-        let asked = match &source.by {
-            By::Files(find) => {
-                let find = Arc::clone(find);
-                return self.read(search, move |search| find(search)).await;
-            }
-            By::Api(api) => api.find(&search.token).await,
-            By::Nova(nova) => nova.find(&search.token).await.map(|found| {
-                let (answer, server) = found?;
-                search.server = Some(nova.server(&server));
-                search.name = Some(server);
-                Some(answer)
-            }),
-            By::Redis(redis) => redis.find(&search.token).await,
-        };
-        if let Some(counts) = &source.counts {
-            counts.add(asked.as_ref().map(Option::is_some));
-        }
-        match asked {
-            Ok(Some(answer)) => {
-                if answer.expires.is_some_and(|end| end <= now_seconds()) {
-                    return Ok((None, search));
-                }
-                let plain = search.token.plain();
-                search.name.get_or_insert_with(|| plain.to_owned());
-                search.password = answer.password;
-                search.view_only = answer.view_only;
-                search.path = answer.path;
-                search.expires = answer.expires;
-                Ok((Some(answer.endpoint), search))
-            }
-            Ok(None) => Ok((None, search)),
-            Err(reason) => {
-                let asked = source.label.clone();
-                search.note(ResolveError::Failed { asked, reason });
-                Ok((None, search))
-            }
-        }
-    }
-
-    /// Checks that a source may name the target that it has found.
-    async fn found(
-        &self,
-        source: &Source,
-        endpoint: Endpoint,
-        search: Search,
-    ) -> Result<Found, ResolveError> {
-        let (terms, label) = (source.terms.clone(), source.label.clone());
-        let checked = move |search: &mut Search| {
-            let checked = terms.check(endpoint, &label);
-            checked.map_err(|error| search.forbid(error)).ok()
-        };
-        let (checked, search) = self.read(search, checked).await?;
-        let Some(endpoint) = checked else {
-            return Err(search.into_error());
-        };
-        // Questions about this name must refer to this socket, so the client's choice of a spelling must not
-        // change it: each source reports the name by which it was found.
-        let name = search
-            .name
-            .clone()
-            .unwrap_or_else(|| search.token.plain().to_owned());
-        Ok(Found {
-            endpoint,
-            name,
-            terms: source.terms.clone(),
-            password: search.password,
-            view_only: search.view_only,
-            path: search.path,
-            expires: search.expires,
-            server: search.server,
-        })
-    }
-
-    /// Runs one look-up in files on a blocking thread.
-    async fn read<F>(
-        &self,
-        mut search: Search,
-        look: F,
-    ) -> Result<(Option<Endpoint>, Search), ResolveError>
-    where
-        F: FnOnce(&mut Search) -> Option<Endpoint> + Send + 'static,
-    {
-        let look_up = move || (look(&mut search), search);
-        self.blocking(look_up).await.ok_or(ResolveError::Slow)
-    }
-
-    /// Runs file access on a blocking thread; `None` if it takes too long. The permit is held until it has really
-    /// ended, even if its caller has given up.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
-        let readers = Arc::clone(&self.readers);
-        let reading = async {
-            let permit = readers.acquire_owned().await.ok()?;
-            let held = move || {
-                let done = work();
-                drop(permit);
-                done
-            };
-            tokio::task::spawn_blocking(held).await.ok()
-        };
-        // The semaphore is never closed, and the task fails only when the runtime stops: both are "not in time".
-        timeout(self.limit, reading).await.ok().flatten()
     }
 }
 

@@ -26,8 +26,8 @@ const OF_ADDRESS: usize = 8;
 
 /// One `[[bridge.tokens]]` table, ready to be searched.
 pub(super) struct Source {
-    pub(super) by: By,
-    pub(super) terms: Terms,
+    pub(super) by: Backend,
+    pub(super) terms: ConnectPolicy,
     /// Kind and address of the source, for errors.
     pub(super) label: String,
     /// Its look-up counters, if it is in the network.
@@ -43,7 +43,7 @@ pub(super) struct Source {
     clippy::large_enum_variant,
     reason = "there are a few sources, made once"
 )]
-pub(super) enum By {
+pub(super) enum Backend {
     /// Files, whose reading blocks.
     Files(Arc<LookUp>),
     /// An HTTP API.
@@ -83,7 +83,7 @@ impl Rfb {
 
 /// Connect policy: which targets may be connected, and how.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Terms {
+pub(super) struct ConnectPolicy {
     /// Permitted targets; `None` permits all.
     pub(super) allow: Option<Allow>,
     /// TLS settings; `None` connects without TLS.
@@ -101,18 +101,18 @@ impl Source {
     pub(super) fn new(source: &TokenSource, bridge: &Bridge) -> Result<Self, TlsError> {
         let subprotocols = source.subprotocols.as_ref().unwrap_or(&bridge.subprotocols);
         let by = match &source.kind {
-            SourceKind::Directory(path) => By::indexed(TokenFiles::directory(path.clone())),
-            SourceKind::File(path) => By::indexed(TokenFiles::file(path.clone())),
-            SourceKind::FileName(path) => By::files(named_file::find, path.clone()),
-            SourceKind::Sockets(path) => By::files(sockets::find, path.clone()),
-            SourceKind::Http(http) => By::Api(TokenApi::new(http.clone())?),
-            SourceKind::Nova(nova) => By::Nova(Arc::new(NovaApi::new(nova.clone())?)),
-            SourceKind::Redis(redis) => By::Redis(TokenRedis::new(redis.clone())),
+            SourceKind::Directory(path) => Backend::indexed(TokenFiles::directory(path.clone())),
+            SourceKind::File(path) => Backend::indexed(TokenFiles::file(path.clone())),
+            SourceKind::FileName(path) => Backend::files(named_file::find, path.clone()),
+            SourceKind::Sockets(path) => Backend::files(sockets::find, path.clone()),
+            SourceKind::Http(http) => Backend::Api(TokenApi::new(http.clone())?),
+            SourceKind::Nova(nova) => Backend::Nova(Arc::new(NovaApi::new(nova.clone())?)),
+            SourceKind::Redis(redis) => Backend::Redis(TokenRedis::new(redis.clone())),
         };
         let is_in_network = source.kind.is_in_network();
         Ok(Self {
             by,
-            terms: Terms::new(
+            terms: ConnectPolicy::new(
                 source.allow.as_deref(),
                 source.tls.as_ref(),
                 source.rfb.as_ref().unwrap_or(&bridge.rfb),
@@ -127,7 +127,7 @@ impl Source {
     }
 }
 
-impl By {
+impl Backend {
     fn indexed(files: TokenFiles) -> Self {
         Self::Files(Arc::new(move |search: &mut Search| files.find(search)))
     }
@@ -144,7 +144,7 @@ impl fmt::Debug for Source {
     }
 }
 
-impl Terms {
+impl ConnectPolicy {
     pub(super) fn new(
         allow: Option<&[TargetRule]>,
         tls: Option<&TargetTls>,

@@ -156,7 +156,7 @@ impl Token {
     }
 
     /// True if this token means `name`, as plain text or as base64url.
-    pub(crate) fn means(&self, name: &str) -> bool {
+    pub(crate) fn matches(&self, name: &str) -> bool {
         self.names()
             .any(|own| same_bytes(own.as_bytes(), name.as_bytes()))
     }

@@ -22,7 +22,7 @@ use crate::tls::{Connector, TlsError, dial};
 /// Size limit of a response; an address has a few dozen bytes.
 const LONGEST: usize = 4096;
 /// Limit on concurrent queries, so that a flood of made-up tokens does not reach the API.
-const AT_ONCE: usize = 16;
+const CONCURRENT_QUERIES: usize = 16;
 
 /// The API.
 pub(super) struct TokenApi {
@@ -47,7 +47,7 @@ impl TokenApi {
         Ok(Self {
             source,
             tls,
-            asking: Semaphore::new(AT_ONCE),
+            asking: Semaphore::new(CONCURRENT_QUERIES),
         })
     }
 

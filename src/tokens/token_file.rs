@@ -54,7 +54,7 @@ pub(super) fn read(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
             "it is larger than {largest} bytes, the most a token file may have (bridge.token-file-size)"
         ))
     };
-    // Before it is read: it may be looked at for each token that somebody made up.
+    // Before it is read: invented tokens cause as many look-ups as a client likes.
     if metadata.len() > largest {
         return Err(too_large());
     }
@@ -105,7 +105,7 @@ fn find_in<'a>(content: &'a [u8], token: &Token) -> Result<Option<Found<'a>>, Ma
         (Some((line, written, address)), _) => parse_entry(address)
             .map(|entry| Some((written, entry)))
             .map_err(|reason| Malformed { line, reason }),
-        // It may have been meant for this token; nobody can tell.
+        // It may have been for this token.
         (None, Some(line)) => Err(Malformed {
             line,
             reason: "no colon and white space between a token and an address",

@@ -122,10 +122,10 @@ impl TokenFiles {
     /// is known already. Empty files are noted to be read again.
     fn candidates(&self, own_file: Option<&OsString>, search: &mut Search) -> Vec<OsString> {
         let mut index = lock(&self.index);
-        // A look that began after the token came has seen all that was there when it came.
+        // A scan that began after the token had arrived has seen every file of that time.
         if index.begun.is_none_or(|begun| begun < search.begun) {
             index.begun = Some(Instant::now());
-            if let Err(source) = self.look(&mut index, search.largest) {
+            if let Err(source) = self.update(&mut index, search.largest) {
                 *index = Index::default();
                 search.note_unreadable(&self.path, source);
                 return Vec::new();
@@ -155,7 +155,7 @@ impl TokenFiles {
     }
 
     /// Updates the index.
-    fn look(&self, index: &mut Index, largest: u64) -> io::Result<()> {
+    fn update(&self, index: &mut Index, largest: u64) -> io::Result<()> {
         index.problem = None;
         let mut names = if self.is_directory {
             list(&self.path, self.bounds.files)?
@@ -205,7 +205,7 @@ fn list(directory: &Path, most: usize) -> io::Result<Vec<OsString>> {
         let entry = entry?;
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
         let kind = entry.file_type()?;
-        // Links are followed later; a file that is gone by then is none.
+        // Links are followed later; a file that was removed by then is skipped.
         if !hidden && (kind.is_file() || kind.is_symlink()) {
             names.push(entry.file_name());
         }

@@ -34,7 +34,7 @@ pub(super) struct Marks(hmac::Key);
 /// The index of one file at the time it was read.
 #[derive(Debug)]
 pub(super) struct Indexed {
-    look: Option<Look>,
+    look: Option<FileVersion>,
     state: State,
 }
 
@@ -56,7 +56,7 @@ enum State {
 
 /// Metadata that identifies a version of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Look {
+struct FileVersion {
     file: FileId,
     /// True if the file had been unchanged for a while when it was read.
     settled: bool,
@@ -97,7 +97,7 @@ impl Indexed {
                 state: State::Absent,
             };
         };
-        let look = Some(Look::of(&metadata, now, SETTLED));
+        let look = Some(FileVersion::of(&metadata, now, SETTLED));
         let state = if metadata.is_file() {
             State::read(path, largest, marks)
         } else {
@@ -115,9 +115,9 @@ impl Indexed {
         // A file that cannot be read may be readable for a reason that it does not show.
         let readable = !matches!(self.state, State::Unreadable);
         let was_settled = look.settled || settled.is_zero();
-        let now = Look {
+        let now = FileVersion {
             settled: look.settled,
-            ..Look::of(&metadata, UNIX_EPOCH, settled)
+            ..FileVersion::of(&metadata, UNIX_EPOCH, settled)
         };
         readable && was_settled && now == look
     }
@@ -181,7 +181,7 @@ impl State {
     }
 }
 
-impl Look {
+impl FileVersion {
     fn of(metadata: &fs::Metadata, now: SystemTime, settled: Duration) -> Self {
         let changed = moment(metadata.ctime());
         // None of a file from the future, as one of another machine may be.

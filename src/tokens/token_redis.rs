@@ -19,7 +19,7 @@ use crate::text::file::{LARGEST_SECRET, read_text};
 /// Limit on bytes read from one connection: the replies to three short commands.
 const LONGEST: u64 = 16 * 1024;
 /// Limit on concurrent queries, so that a flood of invented tokens does not reach the server.
-const AT_ONCE: usize = 16;
+const CONCURRENT_QUERIES: usize = 16;
 
 /// The server.
 pub(super) struct TokenRedis {
@@ -31,7 +31,7 @@ impl TokenRedis {
     pub(super) fn new(source: RedisSource) -> Self {
         Self {
             source,
-            asking: Semaphore::new(AT_ONCE),
+            asking: Semaphore::new(CONCURRENT_QUERIES),
         }
     }
 

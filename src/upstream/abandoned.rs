@@ -18,7 +18,7 @@ use http::{Request, Response};
 
 use crate::shutdown::Shutdown;
 use crate::upstream::connection::{HangUp, SendError};
-use crate::upstream::workers::Slot;
+use crate::upstream::workers::WorkerPermit;
 use crate::upstream::{Payload, UpstreamBody, UpstreamError};
 
 /// Result of an exchange. If it failed in a way that may permit another attempt, it returns the request and the permit.
@@ -29,7 +29,7 @@ pub(super) struct Failed {
     pub(super) error: SendError,
     /// The request, without its body.
     pub(super) request: Request<Payload>,
-    pub(super) slot: Slot,
+    pub(super) permit: WorkerPermit,
 }
 
 /// An exchange in progress.

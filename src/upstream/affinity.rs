@@ -87,7 +87,7 @@ impl Affinity {
         }
         let value = URL_SAFE_NO_PAD.encode(tag.0);
         let secure = if is_https { "; Secure" } else { "" };
-        // Lax, as most session cookies are: a visitor who follows a link from elsewhere stays at the same address.
+        // Lax, as most session cookies are: a visitor who follows a link from another site stays at the same address.
         let text =
             format!("{AFFINITY_COOKIE}{app}={value}; Path=/; HttpOnly; SameSite=Lax{secure}");
         HeaderValue::try_from(text).ok()
@@ -102,7 +102,7 @@ fn key(address: Option<IpAddr>) -> u64 {
     };
     let bytes = bits.to_be_bytes();
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        // FNV-1a, and then mixed: nobody has to be kept from choosing an address of the app, only spread.
+        // FNV-1a, and then mixed: the addresses only have to be spread; a client may choose its own.
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }

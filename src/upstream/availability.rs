@@ -14,7 +14,7 @@ use crate::sync::lock;
 
 /// A reason why an address is not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Closed {
+pub(super) enum ClosedReason {
     /// An operator drains it.
     Drained = 1,
     /// Connecting to it has failed, and has not succeeded since.
@@ -50,14 +50,14 @@ impl Availability {
     }
 
     /// True if the address is closed for this reason.
-    pub(super) fn is(&self, reason: Closed) -> bool {
+    pub(super) fn is(&self, reason: ClosedReason) -> bool {
         self.closed.load(Ordering::Relaxed) & reason as u8 != 0
     }
 
     /// Time since which its health check has failed.
-    pub(super) fn unwell_since(&self) -> Option<Instant> {
+    pub(super) fn unhealthy_since(&self) -> Option<Instant> {
         // Every request of an app with a health check comes by here.
-        if self.is(Closed::Unwell) {
+        if self.is(ClosedReason::Unwell) {
             self.lock().unwell_since
         } else {
             None
@@ -65,7 +65,7 @@ impl Availability {
     }
 
     /// Adds or removes a reason; true if that changed anything.
-    pub(super) fn set(&self, reason: Closed, holds: bool) -> bool {
+    pub(super) fn set(&self, reason: ClosedReason, holds: bool) -> bool {
         // Every connection comes by here, so nothing is written without need.
         if self.is(reason) == holds {
             return false;
@@ -77,7 +77,7 @@ impl Availability {
         } else {
             self.closed.fetch_and(!bit, Ordering::Relaxed)
         };
-        if reason == Closed::Unwell {
+        if reason == ClosedReason::Unwell {
             rest.unwell_since = holds.then(Instant::now);
         }
         // Called without the lock, because a subscriber looks at this in turn. Each change calls all of them, also one
@@ -134,14 +134,14 @@ mod tests {
             counter.fetch_add(1, Ordering::Relaxed);
             true
         });
-        assert!(availability.set(Closed::Drained, true));
-        assert!(!availability.set(Closed::Drained, true), "no change");
-        assert!(availability.set(Closed::Unwell, true));
-        assert!(availability.unwell_since().is_some());
-        assert!(availability.set(Closed::Drained, false));
+        assert!(availability.set(ClosedReason::Drained, true));
+        assert!(!availability.set(ClosedReason::Drained, true), "no change");
+        assert!(availability.set(ClosedReason::Unwell, true));
+        assert!(availability.unhealthy_since().is_some());
+        assert!(availability.set(ClosedReason::Drained, false));
         assert!(!availability.is_open());
-        assert!(availability.set(Closed::Unwell, false));
-        assert!(availability.is_open() && availability.unwell_since().is_none());
+        assert!(availability.set(ClosedReason::Unwell, false));
+        assert!(availability.is_open() && availability.unhealthy_since().is_none());
         assert_eq!(told.load(Ordering::Relaxed), 4);
     }
 }

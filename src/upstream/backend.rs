@@ -15,7 +15,7 @@ use crate::sync::lock;
 use crate::tls::{Connector, DialError, Outgoing, dial};
 use crate::upstream::UpstreamError;
 use crate::upstream::affinity::Tag;
-use crate::upstream::availability::{Availability, Closed};
+use crate::upstream::availability::{Availability, ClosedReason};
 use crate::upstream::condition::{State, Watch};
 use crate::upstream::connection::Connection;
 use crate::upstream::pool::Pool;
@@ -23,7 +23,7 @@ use crate::upstream::probe::Probe;
 use crate::upstream::reachability::Reachability;
 
 /// Time limit for connecting when an operator or a metric checks the reachability.
-const PATIENCE: Duration = Duration::from_secs(1);
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 
 /// One address of an app, for the requests of one configuration.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ pub(super) struct Backend {
 pub(super) struct Shared {
     pub(super) availability: Availability,
     pub(super) watch: Watch,
-    pub(super) reached: Reachability,
+    pub(super) reachability: Reachability,
     /// Number of open WebSockets.
     pub(super) tunnels: AtomicUsize,
     /// Number of times the address was taken out of use because connecting failed or it did not respond.
@@ -59,11 +59,11 @@ pub(super) struct Shared {
     /// The address with the settings in force, for later attempts to connect.
     latest: Mutex<Weak<Backend>>,
     /// True while a task attempts to connect to the unreachable address.
-    is_tried: AtomicBool,
+    is_recovering: AtomicBool,
     /// True while a probe of the address is in progress.
-    pub(super) is_questioned: AtomicBool,
+    pub(super) is_probed: AtomicBool,
     /// Time of the last successful attempt to connect after a failure.
-    back: Mutex<Option<Instant>>,
+    recovered_at: Mutex<Option<Instant>>,
 }
 
 /// Guard that counts an open WebSocket.
@@ -95,7 +95,7 @@ impl Backend {
     }
 
     /// Creates the same address with its own connections and limits.
-    pub(super) fn beside(&self, settings: &config::App) -> Arc<Self> {
+    pub(super) fn for_own_requests(&self, settings: &config::App) -> Arc<Self> {
         let shared = Arc::clone(&self.shared);
         Self::new(&self.url, self.tls.as_ref(), settings, shared, &self.tasks)
     }
@@ -103,8 +103,8 @@ impl Backend {
     /// Replaces the address of an earlier configuration by this one.
     pub(super) fn put_in_force(self: &Arc<Self>) {
         *self.shared.latest() = Arc::downgrade(self);
-        if self.shared.is_out() {
-            self.bring_back();
+        if self.shared.is_failed() {
+            self.start_recovery();
         }
     }
 
@@ -120,100 +120,108 @@ impl Backend {
     }
 
     /// Records a response of the app at this address.
-    pub(super) fn answered(&self, now: Instant) {
-        self.shared.watch.answered(now);
-        self.shared.reached.note(true, now);
-        if self.shared.availability.set(Closed::Silent, false) {
-            info!(app = self.app, address = %self.url, "the address of the app answers again");
+    pub(super) fn record_response(&self, now: Instant) {
+        self.shared.watch.record_response(now);
+        self.shared.reachability.note(true, now);
+        if self.shared.availability.set(ClosedReason::Silent, false) {
+            info!(app = self.app, address = %self.url, "the address of the app responds again");
         }
     }
 
     /// Records a failure at this address.
-    pub(super) fn failed(&self, state: State, error: String) {
+    pub(super) fn record_failure(&self, state: State, error: String) {
         let now = Instant::now();
-        self.shared.watch.failed(state, error, now);
+        self.shared.watch.record_failure(state, error, now);
         if state == State::Down {
-            self.shared.reached.note(false, now);
+            self.shared.reachability.note(false, now);
         }
     }
 
     /// Records that the app broke off an exchange at this address.
-    pub(super) fn broke(&self, error: UpstreamError) -> UpstreamError {
-        self.failed(State::Broken, error.to_string());
+    pub(super) fn record_broken(&self, error: UpstreamError) -> UpstreamError {
+        self.record_failure(State::Broken, error.to_string());
         error
     }
 
     /// Records that the app did not respond at this address in time.
-    pub(super) fn silent(&self, error: &UpstreamError) {
-        self.failed(State::Silent, error.to_string());
+    pub(super) fn record_silence(&self, error: &UpstreamError) {
+        self.record_failure(State::Silent, error.to_string());
     }
 
     /// Sends a probe and waits for any response; the end of the connection counts as one.
     ///
     /// # Errors
     /// [`DialError`] if the address cannot be connected to.
-    pub(super) async fn question(&self) -> Result<(), DialError> {
+    pub(super) async fn probe(&self) -> Result<(), DialError> {
         let socket = self.dial(self.limit).await?;
         let mut request = self.probe.request();
         // Any response will do, and no response is one whose server is there to end the connection.
-        let _ = Connection::over(socket).send(&mut request, None).await;
+        let _ = Connection::start(socket).send(&mut request, None).await;
         Ok(())
     }
 
     /// Takes the address out of use after a silence, until it responds.
-    pub(super) fn fell_silent(self: &Arc<Self>, quiet: Duration) {
+    pub(super) fn take_out_as_silent(self: &Arc<Self>, quiet: Duration) {
         let seconds = quiet.as_secs();
         let fault = format!("nothing has come from it for {seconds} s, although requests wait");
-        self.failed(State::Silent, fault);
-        if self.shared.availability.set(Closed::Silent, true) {
+        self.record_failure(State::Silent, fault);
+        if self.shared.availability.set(ClosedReason::Silent, true) {
             self.shared.failures.fetch_add(1, Ordering::Relaxed);
             let (app, address) = (&self.app, &self.url);
-            warn!(app, %address, seconds, "the address of the app is silent and out; others take its requests");
-            self.bring_back();
+            warn!(app, %address, seconds, "the address of the app does not respond; requests go to others");
+            self.start_recovery();
         }
     }
 
     /// Tries once to connect to the address, or to get a response from it, and puts it back into use.
-    async fn try_again(&self) {
-        if self.shared.availability.is(Closed::Unreachable) {
+    async fn try_to_restore(&self) {
+        if self.shared.availability.is(ClosedReason::Unreachable) {
             match self.dial(self.limit).await {
-                Ok(_) => self.connected(),
-                Err(error) => self.failed(State::Down, error.to_string()),
+                Ok(_) => self.record_connection(),
+                Err(error) => self.record_failure(State::Down, error.to_string()),
             }
-        } else if let Ok(Ok(())) = timeout(self.limit, self.question()).await {
-            self.answered(Instant::now());
+        } else if let Ok(Ok(())) = timeout(self.limit, self.probe()).await {
+            self.record_response(Instant::now());
         }
     }
 
     /// Records that a connection was opened.
-    pub(super) fn connected(&self) {
-        if self.shared.availability.set(Closed::Unreachable, false) {
-            self.shared.watch.connected(Instant::now());
-            *self.shared.back() = Some(Instant::now());
+    pub(super) fn record_connection(&self) {
+        if self
+            .shared
+            .availability
+            .set(ClosedReason::Unreachable, false)
+        {
+            self.shared.watch.record_connection(Instant::now());
+            *self.shared.recovered_at() = Some(Instant::now());
             info!(app = self.app, address = %self.url, "the address of the app is back");
         }
     }
 
     /// Takes the address out of use after a failed connection, until another one succeeds.
-    pub(super) fn unreachable(self: &Arc<Self>, error: &DialError) {
-        self.failed(State::Down, error.to_string());
-        if self.shared.availability.set(Closed::Unreachable, true) {
+    pub(super) fn take_out_as_unreachable(self: &Arc<Self>, error: &DialError) {
+        self.record_failure(State::Down, error.to_string());
+        if self
+            .shared
+            .availability
+            .set(ClosedReason::Unreachable, true)
+        {
             self.shared.failures.fetch_add(1, Ordering::Relaxed);
             let (app, address) = (&self.app, &self.url);
-            warn!(app, %address, %error, "the address of the app is out; others take its requests");
-            self.bring_back();
+            warn!(app, %address, %error, "the address of the app cannot be reached; requests go to others");
+            self.start_recovery();
         }
     }
 
     /// Starts the repeated attempts to reach the address, unless they are running.
-    fn bring_back(&self) {
-        if self.shared.is_tried.swap(true, Ordering::Relaxed) {
+    fn start_recovery(&self) {
+        if self.shared.is_recovering.swap(true, Ordering::Relaxed) {
             return;
         }
         let (shared, stop) = (Arc::downgrade(&self.shared), self.tasks.clone());
         self.tasks.spawn(async move {
             tokio::select! {
-                () = try_to_reach(shared) => {}
+                () = recover(shared) => {}
                 () = stop.requested() => {}
             }
         });
@@ -221,24 +229,26 @@ impl Backend {
 
     /// Checks reachability: by the results of the last seconds, or otherwise by connecting once.
     pub(super) async fn is_reachable(&self) -> bool {
-        // Nobody is to be surprised by what an operator has announced.
-        if self.shared.is_out() || self.shared.availability.is(Closed::Drained) {
+        // An address that an operator drains counts as unreachable, as announced.
+        if self.shared.is_failed() || self.shared.availability.is(ClosedReason::Drained) {
             return false;
         }
-        if let Some(reached) = self.shared.reached.recently() {
-            return reached;
+        if let Some(is_reached) = self.shared.reachability.recent() {
+            return is_reached;
         }
-        let fault = match timeout(PATIENCE, self.dial(self.limit)).await {
+        let fault = match timeout(CONNECT_LIMIT, self.dial(self.limit)).await {
             Ok(Ok(_)) => None,
             Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some(format!("it did not take a connection within {PATIENCE:?}")),
+            Err(_) => Some(format!(
+                "it did not take a connection within {CONNECT_LIMIT:?}"
+            )),
         };
         let is_reached = fault.is_none();
         let now = Instant::now();
-        self.shared.reached.note(is_reached, now);
+        self.shared.reachability.note(is_reached, now);
         match fault {
-            None => self.shared.watch.connected(now),
-            Some(fault) => self.shared.watch.failed(State::Down, fault, now),
+            None => self.shared.watch.record_connection(now),
+            Some(fault) => self.shared.watch.record_failure(State::Down, fault, now),
         }
         is_reached
     }
@@ -246,15 +256,16 @@ impl Backend {
     /// Puts a connection into the pool after its exchange. It is closed instead if the address is drained, so that the
     /// app sees its connections end, or if a reload has replaced the address, because nothing would use or close it.
     pub(super) fn take_back(&self, connection: Connection, now: Instant) {
-        let is_left = || {
-            self.is_retired.load(Ordering::SeqCst) || self.shared.availability.is(Closed::Drained)
+        let is_unused = || {
+            self.is_retired.load(Ordering::SeqCst)
+                || self.shared.availability.is(ClosedReason::Drained)
         };
-        if is_left() {
+        if is_unused() {
             return;
         }
         self.pool.put(connection, now);
         // It may have been left at this moment.
-        if is_left() {
+        if is_unused() {
             self.pool.close_all();
         }
     }
@@ -268,7 +279,7 @@ impl Backend {
 
     /// Closes connections that have been idle for too long; all of them if the address is drained.
     pub(super) fn close_idle(&self) {
-        if self.shared.availability.is(Closed::Drained) {
+        if self.shared.availability.is(ClosedReason::Drained) {
             self.pool.close_all();
         } else {
             self.pool.close_old();
@@ -284,34 +295,35 @@ impl Backend {
 
 impl Shared {
     /// The address, if it is out of use after a failure and still configured.
-    fn wanted(&self) -> Option<Arc<Backend>> {
+    fn to_recover(&self) -> Option<Arc<Backend>> {
         let backend = self.latest().upgrade();
-        backend.filter(|_| self.is_out())
+        backend.filter(|_| self.is_failed())
     }
 
     /// True if it was taken out of use because requests failed there.
-    fn is_out(&self) -> bool {
-        self.availability.is(Closed::Unreachable) || self.availability.is(Closed::Silent)
+    fn is_failed(&self) -> bool {
+        self.availability.is(ClosedReason::Unreachable)
+            || self.availability.is(ClosedReason::Silent)
     }
 
     fn latest(&self) -> std::sync::MutexGuard<'_, Weak<Backend>> {
         lock(&self.latest)
     }
 
-    fn back(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        lock(&self.back)
+    fn recovered_at(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        lock(&self.recovered_at)
     }
 }
 
 /// Tries repeatedly until it succeeds or the address is no longer in the configuration. No visitor waits for these
 /// attempts, so an address that drops packets delays requests only once.
-async fn try_to_reach(shared: Weak<Shared>) {
+async fn recover(shared: Weak<Shared>) {
     // At once the first time, because one lost packet is no reason to stay away. Not so for an address that comes and
     // goes, which visitors would meet while it is away each time.
     let mut pause = shared.upgrade().and_then(|shared| {
         let interval = shared.latest().upgrade()?.interval;
-        let back = (*shared.back())?;
-        (back.elapsed() < interval * 2).then_some(interval)
+        let recovered_at = (*shared.recovered_at())?;
+        (recovered_at.elapsed() < interval * 2).then_some(interval)
     });
     loop {
         if let Some(pause) = pause {
@@ -320,15 +332,15 @@ async fn try_to_reach(shared: Weak<Shared>) {
         let Some(shared) = shared.upgrade() else {
             return;
         };
-        let Some(backend) = shared.wanted() else {
-            shared.is_tried.store(false, Ordering::Relaxed);
+        let Some(backend) = shared.to_recover() else {
+            shared.is_recovering.store(false, Ordering::Relaxed);
             // It may have been taken out again at this moment, and then this task was still counted on.
-            if shared.wanted().is_none() || shared.is_tried.swap(true, Ordering::Relaxed) {
+            if shared.to_recover().is_none() || shared.is_recovering.swap(true, Ordering::Relaxed) {
                 return;
             }
             continue;
         };
-        backend.try_again().await;
+        backend.try_to_restore().await;
         pause = Some(backend.interval);
     }
 }

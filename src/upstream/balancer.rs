@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::upstream::affinity::Affinity;
-use crate::upstream::availability::Closed;
+use crate::upstream::availability::ClosedReason;
 use crate::upstream::backend::Backend;
 
 /// The addresses of an app, and the number of their busy workers.
@@ -65,8 +65,8 @@ impl Balancer {
     pub(super) fn take(&mut self, affinity: Affinity) -> Option<(usize, Arc<Backend>)> {
         let at = match self.members.as_slice() {
             [only] => only.is_free().then_some(0),
-            _ => match self.wish(affinity) {
-                Some(wish) => self.members.get(wish)?.is_free().then_some(wish),
+            _ => match self.affinity_position(affinity) {
+                Some(position) => self.members.get(position)?.is_free().then_some(position),
                 None => self.least_busy(),
             },
         };
@@ -74,7 +74,7 @@ impl Balancer {
     }
 
     /// Position of the address that the affinity of a request requires, if there is one; it may be busy.
-    pub(super) fn wish(&self, affinity: Affinity) -> Option<usize> {
+    pub(super) fn affinity_position(&self, affinity: Affinity) -> Option<usize> {
         let found = match affinity {
             Affinity::None | Affinity::Cookie(None) => None,
             Affinity::Cookie(Some(tag)) => {
@@ -87,8 +87,8 @@ impl Balancer {
         found.map(|(at, _)| at)
     }
 
-    /// True if this address may serve a request whose affinity requires the address `wish`.
-    pub(super) fn serves(&self, at: usize, wish: Option<usize>) -> bool {
+    /// True if this address may serve a request whose affinity requires the address `affinity_position`.
+    pub(super) fn serves(&self, at: usize, affinity_position: Option<usize>) -> bool {
         if self.members.len() <= 1 {
             return true;
         }
@@ -96,9 +96,9 @@ impl Balancer {
         let mut wished = false;
         for (usable, _) in self.usable() {
             here |= usable == at;
-            wished |= Some(usable) == wish;
+            wished |= Some(usable) == affinity_position;
         }
-        here && (!wished || wish == Some(at))
+        here && (!wished || affinity_position == Some(at))
     }
 
     /// Positions of the usable addresses with a free worker.
@@ -132,7 +132,7 @@ impl Balancer {
     }
 
     /// True if the freed worker of this address may be assigned again; false if more workers are busy than configured.
-    pub(super) fn may_work_on(&self, at: usize) -> bool {
+    pub(super) fn may_reassign(&self, at: usize) -> bool {
         let member = self.members.get(at);
         member.is_some_and(|member| member.busy <= member.workers)
     }
@@ -177,7 +177,7 @@ impl Balancer {
                 is_open(member)
             } else {
                 let availability = &member.backend.shared.availability;
-                member.workers > 0 && !availability.is(Closed::Drained)
+                member.workers > 0 && !availability.is(ClosedReason::Drained)
             }
         };
         let members = self.members.iter().enumerate();

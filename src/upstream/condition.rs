@@ -97,13 +97,13 @@ impl Default for Watch {
 
 impl Watch {
     /// Records a response.
-    pub(super) fn answered(&self, now: Instant) {
+    pub(super) fn record_response(&self, now: Instant) {
         self.record(&self.success, now, FRESH);
-        self.enter(State::Up, now);
+        self.set_state(State::Up, now);
     }
 
     /// Records bytes in the middle of an exchange: a piece of a response has come, or one of a request was taken.
-    pub(super) fn moved(&self, now: Instant) {
+    pub(super) fn record_bytes(&self, now: Instant) {
         self.record(&self.bytes, now, FRESH_BYTES);
     }
 
@@ -116,7 +116,7 @@ impl Watch {
     }
 
     /// Time of the last response, or up to a second before it.
-    pub(super) fn last_answer(&self) -> Option<Instant> {
+    pub(super) fn last_response(&self) -> Option<Instant> {
         self.recorded(&self.success)
     }
 
@@ -132,15 +132,15 @@ impl Watch {
     }
 
     /// Records a connection. It does not show that an app responds which accepts connections and was silent.
-    pub(super) fn connected(&self, now: Instant) {
+    pub(super) fn record_connection(&self, now: Instant) {
         if matches!(self.state(), State::Unknown | State::Down) {
-            self.enter(State::Up, now);
+            self.set_state(State::Up, now);
         }
     }
 
     /// Records a failure.
-    pub(super) fn failed(&self, state: State, error: String, now: Instant) {
-        self.enter(state, now);
+    pub(super) fn record_failure(&self, state: State, error: String, now: Instant) {
+        self.set_state(state, now);
         self.lock().error = Some((error, now));
     }
 
@@ -161,7 +161,7 @@ impl Watch {
         }
     }
 
-    fn enter(&self, state: State, now: Instant) {
+    fn set_state(&self, state: State, now: Instant) {
         if self.state.load(Ordering::Relaxed) == state as u8 {
             return;
         }
@@ -204,17 +204,17 @@ mod tests {
         let watch = Watch::default();
         let now = Instant::now();
         assert_eq!(watch.condition().state, State::Unknown);
-        watch.failed(State::Down, "refused".to_owned(), now);
+        watch.record_failure(State::Down, "refused".to_owned(), now);
         let condition = watch.condition();
         assert_eq!(condition.state, State::Down);
         assert!(condition.state_since.is_some() && condition.last_success.is_none());
-        watch.connected(now);
+        watch.record_connection(now);
         assert_eq!(watch.condition().state, State::Up);
         assert_eq!(watch.condition().last_success, None, "it has not answered");
-        watch.failed(State::Silent, "no answer".to_owned(), now);
-        watch.connected(now);
+        watch.record_failure(State::Silent, "no answer".to_owned(), now);
+        watch.record_connection(now);
         assert_eq!(watch.condition().state, State::Silent);
-        watch.answered(now);
+        watch.record_response(now);
         let condition = watch.condition();
         assert_eq!(condition.state, State::Up);
         assert!(condition.last_success.is_some());

@@ -100,7 +100,7 @@ pub(super) struct SendError {
 
 impl Connection {
     /// Starts HTTP on a newly opened socket.
-    pub(super) fn over(socket: Outgoing) -> Self {
+    pub(super) fn start(socket: Outgoing) -> Self {
         Self {
             socket,
             upload: Upload::default(),
@@ -259,7 +259,7 @@ impl Connection {
             if self.upload.poll_next(cx)?.is_pending() {
                 break;
             }
-            let (head, body) = self.upload.here();
+            let (head, body) = self.upload.next_bytes();
             let pieces = [IoSlice::new(head), IoSlice::new(body)];
             let socket = Pin::new(&mut self.socket);
             match socket.poll_write_vectored(cx, &pieces) {
@@ -267,23 +267,23 @@ impl Connection {
                 Poll::Ready(Ok(0)) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
                 Poll::Ready(Ok(count)) => {
                     self.has_written = true;
-                    self.upload.wrote(count);
+                    self.upload.advance(count);
                 }
-                Poll::Ready(Err(error)) => self.forgive(error)?,
+                Poll::Ready(Err(error)) => self.ignore_write_error(error)?,
             }
         }
         if self.has_written && !self.is_deaf {
             match Pin::new(&mut self.socket).poll_flush(cx) {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) => self.has_written = false,
-                Poll::Ready(Err(error)) => self.forgive(error)?,
+                Poll::Ready(Err(error)) => self.ignore_write_error(error)?,
             }
         }
         Ok(())
     }
 
     /// Ignores a failed write to an app that has stopped reading, so that its bytes are read to their end.
-    fn forgive(&mut self, error: io::Error) -> io::Result<()> {
+    fn ignore_write_error(&mut self, error: io::Error) -> io::Result<()> {
         use io::ErrorKind::{BrokenPipe, ConnectionReset};
         if !matches!(error.kind(), BrokenPipe | ConnectionReset) {
             return Err(error);
@@ -339,7 +339,7 @@ impl Connection {
             return false;
         }
         self.state = State::Idle;
-        // Bytes that nobody has asked for end it, as its end does.
+        // Bytes without a request make the connection unusable, as its end does.
         self.poll_read(&mut Context::from_waker(Waker::noop()))
             .is_pending()
     }
@@ -350,7 +350,7 @@ impl Connection {
     }
 
     /// Records the time at which the connection is put into the pool.
-    pub(super) fn rest(&mut self, now: Instant) {
+    pub(super) fn set_idle(&mut self, now: Instant) {
         self.idle_since = now;
     }
 }

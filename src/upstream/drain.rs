@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use crate::upstream::Upstream;
-use crate::upstream::availability::Closed;
+use crate::upstream::availability::ClosedReason;
 use crate::upstream::backend::Backend;
 
 /// Reasons why an address is not drained.
@@ -63,7 +63,7 @@ impl Upstream {
                 known: self.settings.urls.to_string(),
             });
         };
-        let is_drained = |one: &Backend| one.shared.availability.is(Closed::Drained);
+        let is_drained = |one: &Backend| one.shared.availability.is(ClosedReason::Drained);
         let mut others = self
             .backends
             .iter()
@@ -75,7 +75,11 @@ impl Upstream {
             });
         }
         let address = &backend.url;
-        if !backend.shared.availability.set(Closed::Drained, drains) {
+        if !backend
+            .shared
+            .availability
+            .set(ClosedReason::Drained, drains)
+        {
             let state = if drains { "drained" } else { "in use" };
             let done = format!("{address} of the app {app} is {state} already");
             return Ok((address.to_string(), done));
@@ -94,15 +98,18 @@ impl Upstream {
 
     /// Ends all drains if a reload has left only drained addresses: the command was about the former addresses.
     pub(super) fn keep_one_open(&self) {
-        let is_drained = |one: &Arc<Backend>| one.shared.availability.is(Closed::Drained);
+        let is_drained = |one: &Arc<Backend>| one.shared.availability.is(ClosedReason::Drained);
         if !self.backends.iter().all(is_drained) {
             return;
         }
         for backend in &self.backends {
-            backend.shared.availability.set(Closed::Drained, false);
+            backend
+                .shared
+                .availability
+                .set(ClosedReason::Drained, false);
             let address = &backend.url;
             let app = &self.settings.name;
-            warn!(app, %address, "the address was drained, and is used again: the app has no other any more");
+            warn!(app, %address, "the drain of the address has ended: the app has no other address any more");
         }
     }
 }

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 /// Number of known visitors that are served in a row while others wait.
-const IN_A_ROW: u32 = 4;
+const CONSECUTIVE_KNOWN: u32 = 4;
 /// Divisor of the number of places: the part of the queue that neither class can take from the other, a quarter.
-const OWN_PART: usize = 4;
+const RESERVED_DIVISOR: usize = 4;
 
 /// Key by which clients are counted; `None` for programs of this machine, which have one count together.
 pub(super) type Address = Option<IpAddr>;
@@ -29,8 +29,8 @@ pub(super) enum Class {
 /// The queue; each entry is a `T`.
 #[derive(Debug)]
 pub(super) struct FairQueue<T> {
-    known: Crowd<T>,
-    unknown: Crowd<T>,
+    known: ClassQueue<T>,
+    unknown: ClassQueue<T>,
     most: usize,
     /// Number of the latest entry; numbers only increase.
     latest: u64,
@@ -39,7 +39,7 @@ pub(super) struct FairQueue<T> {
 
 /// Handle of an entry in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Ticket {
     class: Class,
     address: Address,
     number: u64,
@@ -47,11 +47,11 @@ pub(super) struct Place {
 
 /// Error for a full queue in which no address has more entries than the newcomer would.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Full;
+pub(super) struct QueueFull;
 
 /// The entries of one class.
 #[derive(Debug)]
-struct Crowd<T> {
+struct ClassQueue<T> {
     of: HashMap<Address, Waiting<T>>,
     /// Order of turns, with each waiting address once.
     turns: BTreeMap<u64, Address>,
@@ -71,8 +71,8 @@ impl<T> FairQueue<T> {
     /// Creates an empty queue with this many places.
     pub(super) fn new(most: usize) -> Self {
         Self {
-            known: Crowd::default(),
-            unknown: Crowd::default(),
+            known: ClassQueue::default(),
+            unknown: ClassQueue::default(),
             most,
             latest: 0,
             known_in_a_row: 0,
@@ -80,7 +80,7 @@ impl<T> FairQueue<T> {
     }
 
     /// Sets the number of places. Existing entries stay, even if there are more.
-    pub(super) fn set_most(&mut self, most: usize) {
+    pub(super) fn set_capacity(&mut self, most: usize) {
         self.most = most;
     }
 
@@ -95,16 +95,16 @@ impl<T> FairQueue<T> {
         class: Class,
         address: Address,
         who: T,
-    ) -> Result<(Place, Option<T>), Full> {
+    ) -> Result<(Ticket, Option<T>), QueueFull> {
         let gives_way = if self.len() < self.most {
             None
         } else {
-            Some(self.make_room(class, address).ok_or(Full)?)
+            Some(self.make_room(class, address).ok_or(QueueFull)?)
         };
         self.latest += 1;
         let number = self.latest;
-        self.crowd(class).add(address, number, who);
-        let place = Place {
+        self.class_queue(class).add(address, number, who);
+        let place = Ticket {
             class,
             address,
             number,
@@ -113,13 +113,14 @@ impl<T> FairQueue<T> {
     }
 
     /// Removes an entry; has no effect if it was served already.
-    pub(super) fn leave(&mut self, place: Place) {
-        self.crowd(place.class).take(place.address, place.number);
+    pub(super) fn leave(&mut self, place: Ticket) {
+        self.class_queue(place.class)
+            .take(place.address, place.number);
     }
 
     /// Removes and returns the next entry in turn that fits.
     pub(super) fn next(&mut self, fits: impl Fn(&T) -> bool) -> Option<T> {
-        let others_turn = self.known_in_a_row >= IN_A_ROW && self.unknown.all > 0;
+        let others_turn = self.known_in_a_row >= CONSECUTIVE_KNOWN && self.unknown.all > 0;
         self.latest += 1;
         let turn = self.latest;
         if !others_turn && let Some(who) = self.known.next(turn, &fits) {
@@ -134,7 +135,7 @@ impl<T> FairQueue<T> {
         next
     }
 
-    fn crowd(&mut self, class: Class) -> &mut Crowd<T> {
+    fn class_queue(&mut self, class: Class) -> &mut ClassQueue<T> {
         match class {
             Class::Known => &mut self.known,
             Class::Unknown => &mut self.unknown,
@@ -143,7 +144,7 @@ impl<T> FairQueue<T> {
 
     /// Removes an entry of a full queue for a newcomer, if its address has more entries than the newcomer's.
     fn make_room(&mut self, class: Class, address: Address) -> Option<T> {
-        let part = self.most / OWN_PART;
+        let part = self.most / RESERVED_DIVISOR;
         let (own, other) = match class {
             Class::Known => (&mut self.known, &mut self.unknown),
             Class::Unknown => (&mut self.unknown, &mut self.known),
@@ -161,7 +162,7 @@ impl<T> FairQueue<T> {
     }
 }
 
-impl<T> Crowd<T> {
+impl<T> ClassQueue<T> {
     fn size(&self, address: Address) -> usize {
         self.of
             .get(&address)
@@ -226,7 +227,7 @@ impl<T> Crowd<T> {
     }
 }
 
-impl<T> Default for Crowd<T> {
+impl<T> Default for ClassQueue<T> {
     fn default() -> Self {
         Self {
             of: HashMap::new(),

@@ -39,7 +39,7 @@ impl LiveApp {
     }
 
     /// The permits for requests of Noren itself; new ones if no request uses the former ones any more.
-    pub(super) fn beside(&self) -> Arc<Self> {
+    pub(super) fn for_own_requests(&self) -> Arc<Self> {
         let mut beside = lock(&self.beside);
         beside.upgrade().unwrap_or_else(|| {
             let new = Arc::default();

@@ -10,6 +10,7 @@ mod availability;
 mod backend;
 mod balancer;
 mod condition;
+mod connect;
 mod connection;
 mod drain;
 mod fair_queue;
@@ -30,6 +31,7 @@ mod send;
 mod silence;
 mod slow_clients;
 mod status;
+mod upgrade;
 mod upload;
 mod workers;
 
@@ -54,7 +56,7 @@ pub(crate) use request_body::Payload;
 pub(crate) use status::{AddressStatus, Load};
 pub(crate) use workers::Requester;
 
-use availability::Closed;
+use availability::ClosedReason;
 use backend::Backend;
 use health::Health;
 use restart_wait::RestartWait;
@@ -71,8 +73,8 @@ pub(crate) struct Upstream {
     queue: Queue,
     live: Arc<LiveApp>,
     spool: Spool,
-    lagging: SlowClients,
-    away: RestartWait,
+    slow_clients: SlowClients,
+    restart_wait: RestartWait,
     health: Option<Health>,
     /// Workers that uploads may occupy while they arrive.
     uploads: Shares,
@@ -92,7 +94,7 @@ pub(crate) enum UpstreamError {
     #[error(transparent)]
     Connect(#[from] DialError),
     /// The health check of the app fails.
-    #[error("the app does not answer {0} as a healthy one does")]
+    #[error("the app has no healthy response to {0}")]
     Unwell(String),
     /// The response did not begin in time.
     #[error("the app did not begin to answer within {0:?}")]
@@ -128,7 +130,7 @@ impl Upstream {
             backend.put_in_force();
             if self.settings.health_path.is_none() {
                 // It would never be found well again.
-                backend.shared.availability.set(Closed::Unwell, false);
+                backend.shared.availability.set(ClosedReason::Unwell, false);
             }
         }
         self.change_queue();
@@ -139,7 +141,7 @@ impl Upstream {
     /// responses are not buffered, and they do not wait for a restart of the app. The condition of an address is shared
     /// by both.
     #[must_use]
-    pub(crate) fn beside(&self, settings: config::App) -> Arc<Self> {
+    pub(crate) fn for_own_requests(&self, settings: config::App) -> Arc<Self> {
         let settings = config::App {
             response_spool: false,
             restart_wait: Duration::ZERO,
@@ -147,11 +149,13 @@ impl Upstream {
             ..settings
         };
         let backends = self.backends.iter();
-        let backends = backends.map(|backend| backend.beside(&settings)).collect();
+        let backends = backends
+            .map(|backend| backend.for_own_requests(&settings))
+            .collect();
         let limits = config::Limits::default();
         let nowhere = Spool::new(config::Spool::default(), &limits, &SpoolUse::default());
         let parts = (backends, AppMetrics::unread(), nowhere);
-        let upstream = Self::build(settings, parts, self.live.beside(), &self.tasks);
+        let upstream = Self::build(settings, parts, self.live.for_own_requests(), &self.tasks);
         upstream.change_queue();
         upstream
     }
@@ -164,9 +168,9 @@ impl Upstream {
     ) -> Arc<Self> {
         let streaming = (settings.workers * backends.len() / 2).max(1) as u64;
         Arc::new(Self {
-            away: RestartWait::new(&settings.name, settings.restart_wait),
+            restart_wait: RestartWait::new(&settings.name, settings.restart_wait),
             health: Health::new(&settings),
-            lagging: SlowClients::default(),
+            slow_clients: SlowClients::default(),
             metrics,
             backends,
             queue: live.queue.clone(),

@@ -54,7 +54,7 @@ impl Pool {
     /// Stores a connection after its exchange, if it can be used again.
     pub(super) fn put(&self, mut connection: Connection, now: Instant) {
         if !self.keep.is_zero() && connection.is_idle() {
-            connection.rest(now);
+            connection.set_idle(now);
             self.lock().push(connection);
         }
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Time for which a connect result is reused before the app is probed again.
-const BELIEVED: Duration = Duration::from_secs(5);
+const RESULT_LIFETIME: Duration = Duration::from_secs(5);
 /// Age in milliseconds below which an unchanged result is not stored again: otherwise every request would dirty a
 /// shared cache line.
 const FRESH: u64 = 1_000;
@@ -40,10 +40,10 @@ impl Reachability {
     }
 
     /// Result of the last attempt, unless it is too old.
-    pub(super) fn recently(&self) -> Option<bool> {
+    pub(super) fn recent(&self) -> Option<bool> {
         let tried = self.tried.load(Ordering::Relaxed);
         let age = Duration::from_millis(self.moment(Instant::now()).saturating_sub(tried));
-        (tried > 0 && age < BELIEVED).then(|| self.answers.load(Ordering::Relaxed))
+        (tried > 0 && age < RESULT_LIFETIME).then(|| self.answers.load(Ordering::Relaxed))
     }
 
     fn moment(&self, now: Instant) -> u64 {
@@ -60,16 +60,16 @@ mod tests {
     fn the_last_try_counts_for_a_while() {
         let reached = Reachability {
             begun: Instant::now()
-                .checked_sub(BELIEVED * 4)
+                .checked_sub(RESULT_LIFETIME * 4)
                 .expect("a machine that is up for a while"),
             ..Reachability::default()
         };
-        assert_eq!(reached.recently(), None);
-        reached.note(true, reached.begun + BELIEVED);
-        assert_eq!(reached.recently(), None, "too long ago");
+        assert_eq!(reached.recent(), None);
+        reached.note(true, reached.begun + RESULT_LIFETIME);
+        assert_eq!(reached.recent(), None, "too long ago");
         reached.note(true, Instant::now());
-        assert_eq!(reached.recently(), Some(true));
+        assert_eq!(reached.recent(), Some(true));
         reached.note(false, Instant::now());
-        assert_eq!(reached.recently(), Some(false));
+        assert_eq!(reached.recent(), Some(false));
     }
 }

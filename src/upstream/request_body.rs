@@ -49,7 +49,7 @@ pub(super) fn copy(payload: &Payload) -> Option<Payload> {
     Some(match payload {
         Payload::Empty => Payload::Empty,
         Payload::Whole(bytes) => Payload::Whole(bytes.clone()),
-        Payload::Stream(body) => Payload::Stream(Box::new(body.again()?)),
+        Payload::Stream(body) => Payload::Stream(Box::new(body.copy()?)),
     })
 }
 

@@ -15,14 +15,14 @@ use crate::shares::Client;
 use crate::upstream::Upstream;
 use crate::upstream::response_flow::Flow;
 use crate::upstream::response_reader::Source;
-use crate::upstream::slow_clients::Place;
+use crate::upstream::slow_clients::Registration;
 
 /// The client's side of a buffered response.
 pub(super) struct ResponseBuffer {
     flow: Arc<Flow>,
     /// Number of bytes that the client has not received yet, if it is known.
     left: Option<u64>,
-    place: Place,
+    place: Registration,
 }
 
 impl ResponseBuffer {
@@ -35,7 +35,7 @@ impl ResponseBuffer {
         let here: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
         let left = source.left().map(|left| left + here);
         let flow = Arc::new(Flow::new(pieces, source, client, &upstream.spool));
-        let place = upstream.lagging.watch(&flow, upstream);
+        let place = upstream.slow_clients.watch(&flow, upstream);
         Self { flow, left, place }
     }
 
@@ -56,7 +56,7 @@ impl ResponseBuffer {
 
 impl Drop for ResponseBuffer {
     fn drop(&mut self) {
-        self.place.leave();
+        self.place.unregister();
         self.flow.leave();
     }
 }

@@ -171,7 +171,7 @@ impl Flow {
     }
 
     /// Returns the response reader if the client has not polled since the previous scan.
-    pub(super) fn look(&self) -> Option<Source> {
+    pub(super) fn take_from_slow_client(&self) -> Option<Source> {
         let mut state = self.lock();
         if state.clients_turn && state.seen {
             return state.source.take();
@@ -181,7 +181,7 @@ impl Flow {
     }
 
     /// Reads a response to its end on behalf of a slow client.
-    pub(super) async fn take_in(self: Arc<Self>, mut source: Source, spool: Spool) {
+    pub(super) async fn buffer_rest(self: Arc<Self>, mut source: Source, spool: Spool) {
         spool.count_response();
         let client = self.lock().owner;
         let mut disk = Disk::new(spool, client);
@@ -199,7 +199,7 @@ impl Flow {
                 Some(Some(Ok(piece))) => self.keep(piece, &mut disk).await,
             }
         };
-        // Gives the worker back before the client is told.
+        // Releases the worker before the client sees the end.
         drop(source);
         let mut state = self.lock();
         state.end = Some(end);

@@ -17,18 +17,18 @@ use crate::http::{BoxError, Stall};
 use crate::shutdown::Shutdown;
 use crate::upstream::Upstream;
 use crate::upstream::connection::{Connection, HangUp};
-use crate::upstream::workers::Slot;
+use crate::upstream::workers::WorkerPermit;
 
 /// Number of bytes read before the head is sent to the client, so that most pages are sent complete with it.
-const AHEAD: usize = 64 * 1024;
+const READ_AHEAD: usize = 64 * 1024;
 
 /// Limits on an abandoned response, in bytes and in time. Beyond them its connection is closed, which the app notices
 /// at its next write.
-const UNWANTED_BYTES: usize = 16 * 1024 * 1024;
-const UNWANTED_TIME: Duration = Duration::from_secs(10);
+const ABANDONED_BYTES: usize = 16 * 1024 * 1024;
+const ABANDONED_TIME: Duration = Duration::from_secs(10);
 
 /// Time limit for an app to notice that its connection has changed.
-const NOTICED: Duration = Duration::from_millis(50);
+const CLOSE_NOTICE_LIMIT: Duration = Duration::from_millis(50);
 
 static BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
@@ -45,7 +45,7 @@ struct Exchange {
     idle: Stall,
     connection: Connection,
     upstream: Arc<Upstream>,
-    slot: Slot,
+    permit: WorkerPermit,
     /// Arrival time of the latest piece, and its distance from the one before it.
     latest: Instant,
     pause: Duration,
@@ -72,7 +72,7 @@ impl Source {
     pub(super) fn new(
         headers: &HeaderMap,
         connection: Connection,
-        slot: Slot,
+        permit: WorkerPermit,
         upstream: Arc<Upstream>,
         now: Instant,
     ) -> Self {
@@ -81,7 +81,7 @@ impl Source {
                 idle: Stall::new(upstream.settings.response_idle),
                 connection,
                 upstream,
-                slot,
+                permit,
                 latest: now,
                 pause: Duration::ZERO,
             }),
@@ -106,7 +106,7 @@ impl Source {
                 self.finish(now);
                 break End::Complete;
             }
-            if bytes >= AHEAD {
+            if bytes >= READ_AHEAD {
                 break End::Open(Box::new(self));
             }
             match self.next(cx) {
@@ -128,7 +128,12 @@ impl Source {
         if let (Some(Ok(_)), Some(exchange)) = (&piece, &mut self.exchange) {
             exchange.pause = exchange.latest.elapsed();
             exchange.latest += exchange.pause;
-            exchange.slot.backend().shared.watch.moved(exchange.latest);
+            exchange
+                .permit
+                .backend()
+                .shared
+                .watch
+                .record_bytes(exchange.latest);
         }
         Poll::Ready(piece)
     }
@@ -183,8 +188,8 @@ impl Source {
     }
 
     /// Closes the app's connection; returns the permit.
-    pub(super) fn close(&mut self) -> Option<Slot> {
-        self.exchange.take().map(|exchange| exchange.slot)
+    pub(super) fn close(&mut self) -> Option<WorkerPermit> {
+        self.exchange.take().map(|exchange| exchange.permit)
     }
 
     /// Number of bytes that have not arrived yet, if it is known.
@@ -199,7 +204,7 @@ impl Source {
     }
 
     /// Continues an exchange as an abandoned one.
-    fn unwanted(exchange: Exchange) -> Self {
+    fn abandon(exchange: Exchange) -> Self {
         Self {
             exchange: Some(exchange),
             is_endless: false,
@@ -210,11 +215,11 @@ impl Source {
     /// Releases the permit, and the connection too if the exchange is complete on both sides.
     fn finish(&mut self, now: Option<Instant>) {
         if let Some(Exchange {
-            connection, slot, ..
+            connection, permit, ..
         }) = self.exchange.take()
         {
             let now = now.unwrap_or_else(Instant::now);
-            slot.backend().take_back(connection, now);
+            permit.backend().take_back(connection, now);
         }
     }
 
@@ -241,23 +246,23 @@ impl Drop for Source {
         let is_told = !self.is_end_stream() && !self.is_unwanted;
         if is_told && let Some(exchange) = self.exchange.take_if(|exchange| notices(exchange)) {
             let tasks = exchange.upstream.tasks.clone();
-            hang_up(Self::unwanted(exchange), &tasks);
+            hang_up(Self::abandon(exchange), &tasks);
         } else if self.is_end_stream() || self.is_endless || self.is_unwanted {
             // In the middle of a body the connection is not idle, and is closed.
             self.finish(None);
         } else if let Some(exchange) = self.exchange.take() {
             let tasks = exchange.upstream.tasks.clone();
-            let_end(Self::unwanted(exchange), &tasks);
+            read_abandoned(Self::abandon(exchange), &tasks);
         }
     }
 }
 
 /// Reads the rest of an abandoned response in its own task, so that the worker becomes free.
-fn let_end(source: Source, tasks: &Shutdown) {
+fn read_abandoned(source: Source, tasks: &Shutdown) {
     let stop = tasks.clone();
     tasks.spawn(async move {
         tokio::select! {
-            _ = timeout(UNWANTED_TIME, discard(source)) => {}
+            _ = timeout(ABANDONED_TIME, discard(source)) => {}
             () = stop.requested() => {}
         }
     });
@@ -269,25 +274,25 @@ fn hang_up(mut source: Source, tasks: &Shutdown) {
     let stop = tasks.clone();
     tasks.spawn(async move {
         tokio::select! {
-            () = until_noticed(source) => {}
+            () = wait_until_noticed(source) => {}
             () = stop.requested() => {}
         }
     });
 }
 
 /// Waits until the app has noticed, for at most the time that it may be silent within a response (`response-idle`).
-async fn until_noticed(mut source: Source) {
+async fn wait_until_noticed(mut source: Source) {
     let begun = Instant::now();
-    let mut left = UNWANTED_BYTES;
+    let mut left = ABANDONED_BYTES;
     while let Some(Ok(piece)) = poll_fn(|cx| source.poll(cx)).await {
         // Bytes in flight do not show that the app has noticed anything.
         let rest = left.checked_sub(piece.len());
-        if rest.is_none() || begun.elapsed() >= NOTICED {
+        if rest.is_none() || begun.elapsed() >= CLOSE_NOTICE_LIMIT {
             let pause = source.pause();
             source.hang_up().reset();
-            let slot = source.close();
-            sleep((pause * 2).min(UNWANTED_TIME)).await;
-            drop(slot);
+            let permit = source.close();
+            sleep((pause * 2).min(ABANDONED_TIME)).await;
+            drop(permit);
             return;
         }
         left = rest.unwrap_or_default();
@@ -295,7 +300,7 @@ async fn until_noticed(mut source: Source) {
 }
 
 async fn discard(mut source: Source) {
-    let mut left = UNWANTED_BYTES;
+    let mut left = ABANDONED_BYTES;
     while let Some(Ok(piece)) = poll_fn(|cx| source.poll(cx)).await {
         match left.checked_sub(piece.len()) {
             Some(rest) => left = rest,

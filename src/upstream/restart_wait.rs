@@ -24,7 +24,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct RestartWait {
     app: String,
     /// Longest time that a restart may take.
-    patience: Duration,
+    limit: Duration,
     outage: Mutex<Option<Outage>>,
 }
 
@@ -53,10 +53,10 @@ struct Outage {
 }
 
 impl RestartWait {
-    pub(super) fn new(app: &str, patience: Duration) -> Self {
+    pub(super) fn new(app: &str, limit: Duration) -> Self {
         Self {
             app: app.to_owned(),
-            patience,
+            limit,
             outage: Mutex::default(),
         }
     }
@@ -66,12 +66,12 @@ impl RestartWait {
     /// # Errors
     /// The same error, if something listens at the address, or the outage has lasted too long.
     pub(super) async fn pause(&self, wait: &mut Wait, error: DialError) -> Result<(), DialError> {
-        if !nobody_is_there(&error) {
+        if !is_not_listening(&error) {
             return Err(error);
         }
         let waited = wait.begun.get_or_insert_with(Instant::now).elapsed();
-        let left = self.patience.saturating_sub(waited);
-        let left = self.patience_left(&error).min(left);
+        let left = self.limit.saturating_sub(waited);
+        let left = self.time_left(&error).min(left);
         if left.is_zero() {
             return Err(error);
         }
@@ -81,25 +81,25 @@ impl RestartWait {
     }
 
     /// Time that a request may still wait after a failed attempt.
-    fn patience_left(&self, error: &DialError) -> Duration {
-        if self.patience.is_zero() {
+    fn time_left(&self, error: &DialError) -> Duration {
+        if self.limit.is_zero() {
             return Duration::ZERO;
         }
         let now = Instant::now();
         let mut outage = self.lock();
         // Between two visitors far apart the app may have been back, unseen.
-        let known = outage.filter(|outage| now - outage.last <= self.patience);
+        let known = outage.filter(|outage| now - outage.last <= self.limit);
         let begun = known.map_or(now, |outage| outage.begun);
         *outage = Some(Outage { begun, last: now });
         drop(outage);
         if known.is_none() {
-            warn!(app = self.app, %error, "the app is away; requests wait for it");
+            warn!(app = self.app, %error, "the app cannot be reached; requests wait until it is back");
         }
-        self.patience.saturating_sub(now - begun)
+        self.limit.saturating_sub(now - begun)
     }
 
     /// Records a successful attempt.
-    pub(super) fn is_back(&self) {
+    pub(super) fn record_success(&self) {
         let outage = self.lock().take();
         if let Some(outage) = outage {
             let seconds = outage.begun.elapsed().as_secs_f64();
@@ -113,7 +113,7 @@ impl RestartWait {
 }
 
 /// True if the error is one of an app that is just starting: nothing listens at its address.
-pub(super) fn nobody_is_there(error: &DialError) -> bool {
+pub(super) fn is_not_listening(error: &DialError) -> bool {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound};
     match error {
         DialError::Connect(ConnectError::Refused { source, .. }) => matches!(

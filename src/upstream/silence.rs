@@ -16,12 +16,12 @@ use tokio::time::timeout;
 
 use crate::net::ConnectError;
 use crate::tls::DialError;
-use crate::upstream::availability::Closed;
+use crate::upstream::availability::ClosedReason;
 use crate::upstream::backend::Backend;
 use crate::upstream::{Payload, Upstream, request_body};
 
 /// Time limit of the probe. A server with a free worker responds at once, a busy machine a little later.
-const SIGN: Duration = Duration::from_secs(1);
+const PROBE_LIMIT: Duration = Duration::from_secs(1);
 
 /// The wait of one request for one of several addresses.
 pub(super) struct Watch<'a> {
@@ -48,45 +48,45 @@ impl Upstream {
     /// workers are all busy cannot respond, so it gets more time, and the bytes of a long response count for it too.
     /// They do not count if a worker is free: the kernel of a stopped process still sends what is in its buffers, and
     /// a probe costs a working address nothing.
-    fn suspect(self: &Arc<Self>, watch: &Watch<'_>) {
+    fn probe_if_silent(self: &Arc<Self>, watch: &Watch<'_>) {
         let backend = watch.backend;
         let shared = &backend.shared;
         let since = |last: Option<Instant>| {
             last.map_or(watch.begun, |last| last.max(watch.begun))
                 .elapsed()
         };
-        let quiet = since(shared.watch.last_answer());
-        if quiet < self.settings.health_silence || shared.availability.is(Closed::Silent) {
+        let quiet = since(shared.watch.last_response());
+        if quiet < self.settings.health_silence || shared.availability.is(ClosedReason::Silent) {
             return;
         }
-        let permit = self.queue.slot_at(backend);
+        let permit = self.queue.permit_at(backend);
         let still = quiet.min(since(shared.watch.last_bytes()));
         if permit.is_none() && still < self.settings.queue_wait.max(self.settings.health_silence) {
             return;
         }
-        if shared.is_questioned.swap(true, Ordering::Relaxed) {
+        if shared.is_probed.swap(true, Ordering::Relaxed) {
             return;
         }
         let (backend, stop) = (Arc::clone(backend), self.tasks.clone());
         self.tasks.spawn(async move {
             tokio::select! {
-                () = question(&backend, quiet) => {}
+                () = probe(&backend, quiet) => {}
                 () = stop.requested() => {}
             }
-            backend.shared.is_questioned.store(false, Ordering::Relaxed);
+            backend.shared.is_probed.store(false, Ordering::Relaxed);
             drop(permit);
         });
     }
 
     /// True if a request may be sent to another address when its own falls silent or ends: a safe one
     /// (RFC 9110 §9.2.1), if the configuration says so.
-    pub(super) fn goes_elsewhere(&self, method: &Method) -> bool {
+    pub(super) fn may_fail_over(&self, method: &Method) -> bool {
         self.settings.retry_elsewhere && is_safe(method)
     }
 
     /// Awaits an exchange at an address while that is not silent, or is the only one. `None` if the address is silent
     /// and there is another one.
-    pub(super) async fn unless_silent<F: Future + Unpin>(
+    pub(super) async fn until_silent<F: Future + Unpin>(
         &self,
         exchange: &mut F,
         at: usize,
@@ -95,16 +95,18 @@ impl Upstream {
         tokio::select! {
             biased;
             ended = exchange => Some(ended),
-            () = self.fallen_silent(at, backend) => None,
+            () = self.wait_for_silence(at, backend) => None,
         }
     }
 
-    async fn fallen_silent(&self, at: usize, backend: &Arc<Backend>) {
+    async fn wait_for_silence(&self, at: usize, backend: &Arc<Backend>) {
         loop {
             let changed = self.queue.changed();
             let mut changed = std::pin::pin!(changed);
             changed.as_mut().enable();
-            if backend.shared.availability.is(Closed::Silent) && self.queue.another_is_open(at) {
+            if backend.shared.availability.is(ClosedReason::Silent)
+                && self.queue.another_is_open(at)
+            {
                 return;
             }
             changed.await;
@@ -114,27 +116,27 @@ impl Upstream {
 
 impl Watch<'_> {
     /// Time at which the wait has lasted long enough to check the address.
-    pub(super) fn at(&self) -> Instant {
+    pub(super) fn next_check(&self) -> Instant {
         self.at
     }
 
     /// Records that the address has taken a part of the request.
     pub(super) fn progressed(&mut self, now: Instant) {
-        self.backend.shared.watch.moved(now);
+        self.backend.shared.watch.record_bytes(now);
         self.begun = now;
         self.at = now + self.silence;
     }
 
     /// Checks the address, and sets the time of the next check: other requests may have got responses from it until
     /// now.
-    pub(super) fn passed(&mut self, upstream: &Arc<Upstream>) {
-        upstream.suspect(self);
+    pub(super) fn check(&mut self, upstream: &Arc<Upstream>) {
+        upstream.probe_if_silent(self);
         self.at = Instant::now() + self.silence;
     }
 }
 
 /// Copies a request, if its body can be sent twice.
-pub(super) fn spare(request: &Request<Payload>) -> Option<Box<Request<Payload>>> {
+pub(super) fn copy_request(request: &Request<Payload>) -> Option<Box<Request<Payload>>> {
     let mut copy = Request::new(request_body::copy(request.body())?);
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
@@ -143,13 +145,13 @@ pub(super) fn spare(request: &Request<Payload>) -> Option<Box<Request<Payload>>>
     Some(Box::new(copy))
 }
 
-async fn question(backend: &Arc<Backend>, quiet: Duration) {
-    match timeout(SIGN, backend.question()).await {
-        Ok(Ok(())) => backend.answered(Instant::now()),
+async fn probe(backend: &Arc<Backend>, quiet: Duration) {
+    match timeout(PROBE_LIMIT, backend.probe()).await {
+        Ok(Ok(())) => backend.record_response(Instant::now()),
         // A server that ends takes no connections any more, and may still answer what waits there; one that has ended
         // breaks the connections.
         Ok(Err(error)) if !is_silence(&error) => {}
-        Ok(Err(_)) | Err(_) => backend.fell_silent(quiet + SIGN),
+        Ok(Err(_)) | Err(_) => backend.take_out_as_silent(quiet + PROBE_LIMIT),
     }
 }
 

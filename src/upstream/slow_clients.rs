@@ -17,9 +17,9 @@ use crate::upstream::Upstream;
 use crate::upstream::response_flow::Flow;
 
 /// Scan interval. A client that has not polled for one to two intervals is slow, or busy otherwise.
-const LOOK: Duration = Duration::from_millis(20);
+const SCAN_INTERVAL: Duration = Duration::from_millis(20);
 /// Number of scans without an unfinished response after which the task sleeps.
-const IDLE_LOOKS: u32 = 50;
+const IDLE_SCANS: u32 = 50;
 
 /// The unfinished responses of an app.
 #[derive(Debug, Default)]
@@ -37,17 +37,17 @@ struct Flows {
 }
 
 /// Registration of one response.
-pub(super) struct Place {
+pub(super) struct Registration {
     flows: Arc<Mutex<Flows>>,
     number: u64,
 }
 
 impl SlowClients {
     /// Scans a response until it is unregistered.
-    pub(super) fn watch(&self, flow: &Arc<Flow>, upstream: &Arc<Upstream>) -> Place {
+    pub(super) fn watch(&self, flow: &Arc<Flow>, upstream: &Arc<Upstream>) -> Registration {
         let number = lock(&self.flows).insert(flow);
         if !self.started.swap(true, Ordering::Relaxed) {
-            let looking = look(
+            let scanning = scan(
                 Arc::downgrade(upstream),
                 Arc::clone(&self.wake),
                 Arc::clone(&self.asleep),
@@ -55,14 +55,14 @@ impl SlowClients {
             let stop = upstream.tasks.clone();
             upstream.tasks.spawn(async move {
                 tokio::select! {
-                    () = looking => {}
+                    () = scanning => {}
                     () = stop.requested() => {}
                 }
             });
         } else if self.asleep.swap(false, Ordering::Relaxed) {
             self.wake.notify_one();
         }
-        Place {
+        Registration {
             flows: Arc::clone(&self.flows),
             number,
         }
@@ -76,8 +76,8 @@ impl Drop for SlowClients {
     }
 }
 
-impl Place {
-    pub(super) fn leave(&self) {
+impl Registration {
+    pub(super) fn unregister(&self) {
         lock(&self.flows).watched.remove(&self.number);
     }
 }
@@ -90,38 +90,38 @@ impl Flows {
     }
 }
 
-async fn look(upstream: Weak<Upstream>, wake: Arc<Notify>, asleep: Arc<AtomicBool>) {
-    let mut in_vain = 0;
+async fn scan(upstream: Weak<Upstream>, wake: Arc<Notify>, asleep: Arc<AtomicBool>) {
+    let mut idle_scans = 0;
     loop {
-        sleep(LOOK).await;
+        sleep(SCAN_INTERVAL).await;
         let Some(upstream) = upstream.upgrade() else {
             return;
         };
         let flows: Vec<(u64, Arc<Flow>)> = {
-            let flows = lock(&upstream.lagging.flows);
+            let flows = lock(&upstream.slow_clients.flows);
             let watched = flows.watched.iter();
             watched
                 .map(|(number, flow)| (*number, Arc::clone(flow)))
                 .collect()
         };
-        in_vain = if flows.is_empty() { in_vain + 1 } else { 0 };
+        idle_scans = if flows.is_empty() { idle_scans + 1 } else { 0 };
         for (number, flow) in flows {
-            if let Some(source) = flow.look() {
-                lock(&upstream.lagging.flows).watched.remove(&number);
+            if let Some(source) = flow.take_from_slow_client() {
+                lock(&upstream.slow_clients.flows).watched.remove(&number);
                 let spool = upstream.spool.clone();
-                upstream.tasks.spawn(flow.take_in(source, spool));
+                upstream.tasks.spawn(flow.buffer_rest(source, spool));
             }
         }
-        if in_vain < IDLE_LOOKS {
+        if idle_scans < IDLE_SCANS {
             continue;
         }
         asleep.store(true, Ordering::Relaxed);
-        // One that came before this line has not seen it and wakes nobody.
-        let still = lock(&upstream.lagging.flows).watched.is_empty();
+        // A response that registered before this line has not seen the flag, and wakes nobody.
+        let still = lock(&upstream.slow_clients.flows).watched.is_empty();
         drop(upstream);
         if still {
             wake.notified().await;
         }
-        in_vain = 0;
+        idle_scans = 0;
     }
 }

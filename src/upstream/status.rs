@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use crate::config::AppUrl;
 use crate::telemetry::{AppMetrics, Failure};
-use crate::upstream::availability::Closed;
+use crate::upstream::availability::ClosedReason;
 use crate::upstream::backend::Backend;
 use crate::upstream::condition::{Condition, State};
 use crate::upstream::{Upstream, UpstreamError};
@@ -92,7 +92,7 @@ impl Upstream {
             AddressStatus {
                 url: backend.url.clone(),
                 is_open: backend.is_open(),
-                is_drained: shared.availability.is(Closed::Drained),
+                is_drained: shared.availability.is(ClosedReason::Drained),
                 condition: shared.watch.condition(),
                 workers,
                 busy,

@@ -12,7 +12,7 @@ use crate::upstream::Payload;
 use crate::upstream::h1::write_head;
 
 /// Size up to which the buffer of a head is kept for the next request.
-const KEPT: usize = 4 * 1024;
+const KEPT_CAPACITY: usize = 4 * 1024;
 
 /// A request that is being written.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ impl Upload {
         let standard = Spelling::default();
         let spelling = request.extensions().get().unwrap_or(&standard);
         self.head.clear();
-        self.head.shrink_to(KEPT);
+        self.head.shrink_to(KEPT_CAPACITY);
         write_head(request, spelling, &mut self.head);
         self.written = 0;
         self.has_left = false;
@@ -76,17 +76,17 @@ impl Upload {
 
     /// True if there is nothing more to write.
     pub(super) fn is_complete(&self) -> bool {
-        self.here().0.is_empty() && self.piece.is_empty() && self.left == 0
+        self.next_bytes().0.is_empty() && self.piece.is_empty() && self.left == 0
     }
 
     /// The next bytes to write, of the head and of the body.
-    pub(super) fn here(&self) -> (&[u8], &[u8]) {
+    pub(super) fn next_bytes(&self) -> (&[u8], &[u8]) {
         let head = self.head.get(self.written..).unwrap_or_default();
         (head, &self.piece)
     }
 
     /// Records that this many of the bytes were written.
-    pub(super) fn wrote(&mut self, count: usize) {
+    pub(super) fn advance(&mut self, count: usize) {
         let of_head = count.min(self.head.len() - self.written);
         self.has_left |= count > 0;
         self.written += of_head;
@@ -132,7 +132,7 @@ mod tests {
         let back = upload.unsent().expect("nothing has left");
         assert_eq!(back.length(), 4);
         let mut upload = begun(back);
-        upload.wrote(1);
+        upload.advance(1);
         assert!(upload.unsent().is_none());
     }
 
@@ -141,10 +141,10 @@ mod tests {
         let mut upload = begun(Payload::Whole(Bytes::from_static(b"body")));
         let mut all = Vec::new();
         while !upload.is_complete() {
-            let (head, body) = upload.here();
+            let (head, body) = upload.next_bytes();
             let byte = head.first().or(body.first()).copied();
             all.extend(byte);
-            upload.wrote(1);
+            upload.advance(1);
             let cx = &mut Context::from_waker(Waker::noop());
             assert!(matches!(upload.poll_next(cx), Poll::Ready(Ok(()))));
         }

@@ -1,8 +1,8 @@
 //! Worker permits of the app, counted exactly for each of its addresses, and the bounded wait for one.
 //!
-//! A [`Slot`] is the permit of one worker. It is held by the value for which the worker works. A permit that becomes
-//! free is passed to the next request in the [queue](super::fair_queue) before any other request can take it. All
-//! addresses share one queue; the [balancer](super::balancer) chooses between them.
+//! A [`WorkerPermit`] is held by the value for which the worker works. A permit that becomes free is passed to the next
+//! request in the [queue](super::fair_queue) before any other request can take it. All addresses share one queue; the
+//! [balancer](super::balancer) chooses between them.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::telemetry::Timings;
 use crate::upstream::affinity::Affinity;
 use crate::upstream::backend::Backend;
 use crate::upstream::balancer::Balancer;
-use crate::upstream::fair_queue::{Class, FairQueue, Full, Place};
+use crate::upstream::fair_queue::{Class, FairQueue, QueueFull, Ticket};
 use crate::upstream::{Load, UpstreamError};
 
 /// A client that requests a worker.
@@ -72,25 +72,25 @@ struct Shared {
 struct State {
     balancer: Balancer,
     longest_wait: Duration,
-    most: usize,
+    capacity: usize,
     /// Requests that got a worker of an unreachable address, and wait for a worker of another one. They were served in
     /// their turn already, and are at most as many as there are workers.
     returned: VecDeque<Waiter>,
-    line: FairQueue<Waiter>,
+    queue: FairQueue<Waiter>,
 }
 
 #[derive(Debug)]
 struct Waiter {
     affinity: Affinity,
-    turn: oneshot::Sender<Turn>,
+    turn: oneshot::Sender<WaitResult>,
 }
 
 /// Result of a wait: a permit, or `None` if a request of another address took the place in the queue.
-type Turn = Option<Slot>;
+type WaitResult = Option<WorkerPermit>;
 
 /// One worker of the app, held until it is dropped.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct WorkerPermit {
     /// The queue; `None` only during the drop.
     queue: Option<Queue>,
     at: usize,
@@ -100,17 +100,17 @@ pub(super) struct Slot {
 /// A guard that leaves the queue, even if the client leaves and the future is dropped.
 struct Waiting<'a> {
     queue: &'a Queue,
-    place: Place,
+    place: Ticket,
 }
 
-enum Joined {
-    Served(Slot),
-    Waits(Place, Duration),
+enum JoinOutcome {
+    Served(WorkerPermit),
+    Waits(Ticket, Duration),
 }
 
 /// The address to which a request has moved whose own address could not be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Moved {
+pub(super) enum MoveOutcome {
     /// An open address.
     Open,
     /// No address is open; the request has moved to the next address that may be tried, if there is one.
@@ -124,9 +124,9 @@ impl Default for Queue {
             state: Mutex::new(State {
                 balancer: Balancer::default(),
                 longest_wait: Duration::ZERO,
-                most: 0,
+                capacity: 0,
                 returned: VecDeque::new(),
-                line: FairQueue::new(0),
+                queue: FairQueue::new(0),
             }),
             changed: Notify::new(),
         }))
@@ -148,19 +148,19 @@ impl Queue {
                 let Some(shared) = queue.upgrade() else {
                     return false;
                 };
-                Self(shared).hand_out();
+                Self(shared).assign_permits();
                 true
             });
         }
-        self.hand_out();
+        self.assign_permits();
     }
 
     /// Changes the limits of the wait.
-    pub(super) fn set_limits(&self, most: usize, longest_wait: Duration) {
+    pub(super) fn set_limits(&self, capacity: usize, longest_wait: Duration) {
         let mut state = self.lock();
-        state.most = most;
+        state.capacity = capacity;
         state.longest_wait = longest_wait;
-        state.line.set_most(most);
+        state.queue.set_capacity(capacity);
     }
 
     pub(super) fn load(&self) -> Load {
@@ -169,12 +169,12 @@ impl Queue {
         Load {
             workers,
             busy,
-            waiting: state.line.len() + state.returned.len(),
+            waiting: state.queue.len() + state.returned.len(),
         }
     }
 
     /// Takes a permit, if one is free.
-    pub(super) fn free(&self, affinity: Affinity) -> Option<Slot> {
+    pub(super) fn free(&self, affinity: Affinity) -> Option<WorkerPermit> {
         self.lock().take(self, affinity)
     }
 
@@ -194,14 +194,14 @@ impl Queue {
     }
 
     /// Takes a permit, at once or in turn. `headers` identify the client if it has to wait.
-    pub(super) async fn slot(
+    pub(super) async fn permit(
         &self,
         requester: Requester<'_>,
         affinity: Affinity,
         headers: &HeaderMap,
-    ) -> Result<Slot, UpstreamError> {
-        if let Some(slot) = self.free(affinity) {
-            return Ok(slot);
+    ) -> Result<WorkerPermit, UpstreamError> {
+        if let Some(permit) = self.free(affinity) {
+            return Ok(permit);
         }
         let class = if (requester.is_known)(headers) {
             Class::Known
@@ -211,57 +211,60 @@ impl Queue {
         let (turn, receiver) = oneshot::channel();
         let waiter = Waiter { affinity, turn };
         let (place, longest_wait) = match self.join(class, requester.address, waiter)? {
-            Joined::Served(slot) => return Ok(slot),
-            Joined::Waits(place, longest_wait) => (place, longest_wait),
+            JoinOutcome::Served(permit) => return Ok(permit),
+            JoinOutcome::Waits(place, longest_wait) => (place, longest_wait),
         };
         let _waiting = Waiting { queue: self, place };
-        self.turn(receiver, longest_wait).await
+        self.wait(receiver, longest_wait).await
     }
 
-    async fn turn(
+    async fn wait(
         &self,
-        receiver: oneshot::Receiver<Turn>,
+        receiver: oneshot::Receiver<WaitResult>,
         longest_wait: Duration,
-    ) -> Result<Slot, UpstreamError> {
+    ) -> Result<WorkerPermit, UpstreamError> {
         match timeout(longest_wait, receiver).await {
-            Ok(Ok(Some(slot))) => Ok(slot),
-            Ok(_) => Err(UpstreamError::QueueFull(self.lock().most)),
+            Ok(Ok(Some(permit))) => Ok(permit),
+            Ok(_) => Err(UpstreamError::QueueFull(self.lock().capacity)),
             Err(_) => Err(UpstreamError::QueueSlow(longest_wait)),
         }
     }
 
     /// Takes a permit of this address, if it has a free one.
-    pub(super) fn slot_at(&self, backend: &Arc<Backend>) -> Option<Slot> {
+    pub(super) fn permit_at(&self, backend: &Arc<Backend>) -> Option<WorkerPermit> {
         let mut state = self.lock();
         let taken = state.balancer.take_at(backend);
-        taken.map(|taken| self.held(taken))
+        taken.map(|taken| self.permit_of(taken))
     }
 
     /// Moves a request to an open address, for which it may have to wait; without one, to the next address that may be
     /// tried. Its former permit is released as soon as it is not needed.
-    pub(super) async fn move_on(
+    pub(super) async fn move_to_open(
         &self,
-        slot: &mut Slot,
+        permit: &mut WorkerPermit,
         affinity: Affinity,
-    ) -> Result<Moved, UpstreamError> {
+    ) -> Result<MoveOutcome, UpstreamError> {
         let (none_is_open, next) = {
             let mut state = self.lock();
             let none_is_open = !state.balancer.any_is_open();
-            let next = none_is_open.then(|| state.balancer.take_next(slot.at));
+            let next = none_is_open.then(|| state.balancer.take_next(permit.at));
             (none_is_open, next.flatten())
         };
         if let Some(next) = next {
-            *slot = self.held(next);
+            *permit = self.permit_of(next);
         }
         if none_is_open {
-            return Ok(Moved::NoneOpen);
+            return Ok(MoveOutcome::NoneOpen);
         }
-        *slot = self.another(affinity).await?;
-        Ok(Moved::Open)
+        *permit = self.open_address_permit(affinity).await?;
+        Ok(MoveOutcome::Open)
     }
 
     /// Takes a permit of an open address for a request that was served in its turn already.
-    pub(super) async fn another(&self, affinity: Affinity) -> Result<Slot, UpstreamError> {
+    pub(super) async fn open_address_permit(
+        &self,
+        affinity: Affinity,
+    ) -> Result<WorkerPermit, UpstreamError> {
         let (receiver, longest_wait) = {
             let mut state = self.lock();
             if let Some(moved) = state.take(self, affinity) {
@@ -272,7 +275,7 @@ impl Queue {
             state.returned.push_back(Waiter { affinity, turn });
             (receiver, state.longest_wait)
         };
-        self.turn(receiver, longest_wait).await
+        self.wait(receiver, longest_wait).await
     }
 
     fn join(
@@ -280,38 +283,38 @@ impl Queue {
         class: Class,
         address: Option<IpAddr>,
         waiter: Waiter,
-    ) -> Result<Joined, UpstreamError> {
+    ) -> Result<JoinOutcome, UpstreamError> {
         let mut state = self.lock();
         // One may have become free since.
-        if let Some(slot) = state.take(self, waiter.affinity) {
-            return Ok(Joined::Served(slot));
+        if let Some(permit) = state.take(self, waiter.affinity) {
+            return Ok(JoinOutcome::Served(permit));
         }
-        let most = state.most;
-        let joined = state.line.join(class, address, waiter);
-        let (place, gives_way) = joined.map_err(|Full| UpstreamError::QueueFull(most))?;
+        let capacity = state.capacity;
+        let joined = state.queue.join(class, address, waiter);
+        let (place, gives_way) = joined.map_err(|QueueFull| UpstreamError::QueueFull(capacity))?;
         let longest_wait = state.longest_wait;
         drop(state);
         if let Some(gives_way) = gives_way {
-            // If it has left in the meantime, all the better.
+            // It may have left in the meantime.
             let _ = gives_way.turn.send(None);
         }
-        Ok(Joined::Waits(place, longest_wait))
+        Ok(JoinOutcome::Waits(place, longest_wait))
     }
 
     /// Passes free permits to waiting requests, after a change.
-    fn hand_out(&self) {
+    fn assign_permits(&self) {
         loop {
-            let Some((waiter, taken)) = self.lock().hand_out() else {
+            let Some((waiter, taken)) = self.lock().assign_permits() else {
                 break;
             };
             // A permit whose receiver has left goes to the next as it is dropped.
-            let _ = waiter.turn.send(Some(self.held(taken)));
+            let _ = waiter.turn.send(Some(self.permit_of(taken)));
         }
         self.0.changed.notify_waiters();
     }
 
-    fn held(&self, (at, backend): (usize, Arc<Backend>)) -> Slot {
-        Slot {
+    fn permit_of(&self, (at, backend): (usize, Arc<Backend>)) -> WorkerPermit {
+        WorkerPermit {
             queue: Some(self.clone()),
             at,
             backend,
@@ -325,14 +328,14 @@ impl Queue {
 
 impl State {
     /// Takes a free permit. If there is one, no waiting request could use it.
-    fn take(&mut self, queue: &Queue, affinity: Affinity) -> Option<Slot> {
+    fn take(&mut self, queue: &Queue, affinity: Affinity) -> Option<WorkerPermit> {
         let taken = self.balancer.take(affinity)?;
-        Some(queue.held(taken))
+        Some(queue.permit_of(taken))
     }
 
     /// The request that gets the permit that has become free. If there is none, the worker is counted as free.
     fn next(&mut self, at: usize) -> Option<(Waiter, Arc<Backend>)> {
-        let next = if self.balancer.may_work_on(at) {
+        let next = if self.balancer.may_reassign(at) {
             self.next_for(at)
         } else {
             None
@@ -348,16 +351,17 @@ impl State {
     /// The next request that this address may serve.
     fn next_for(&mut self, at: usize) -> Option<Waiter> {
         let balancer = &self.balancer;
-        let fits = |waiter: &Waiter| balancer.serves(at, balancer.wish(waiter.affinity));
+        let fits =
+            |waiter: &Waiter| balancer.serves(at, balancer.affinity_position(waiter.affinity));
         if let Some(place) = self.returned.iter().position(fits) {
             return self.returned.remove(place);
         }
-        self.line.next(fits)
+        self.queue.next(fits)
     }
 
     /// A waiting request for which there is a free permit, and that permit.
-    fn hand_out(&mut self) -> Option<(Waiter, (usize, Arc<Backend>))> {
-        if self.line.len() == 0 && self.returned.is_empty() {
+    fn assign_permits(&mut self) -> Option<(Waiter, (usize, Arc<Backend>))> {
+        if self.queue.len() == 0 && self.returned.is_empty() {
             return None;
         }
         let free: Vec<usize> = self.balancer.free().collect();
@@ -368,7 +372,7 @@ impl State {
     }
 }
 
-impl Slot {
+impl WorkerPermit {
     /// The position of its address.
     pub(super) fn at(&self) -> usize {
         self.at
@@ -380,21 +384,21 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for WorkerPermit {
     /// Passes the permit to the next request in the queue, or counts it as free.
     fn drop(&mut self) {
         while let Some(queue) = self.queue.take() {
             let Some((waiter, backend)) = queue.lock().next(self.at) else {
                 return;
             };
-            let slot = Self {
+            let permit = Self {
                 queue: Some(queue),
                 at: self.at,
                 backend,
             };
-            match waiter.turn.send(Some(slot)) {
+            match waiter.turn.send(Some(permit)) {
                 // Its client has left at this moment.
-                Err(Some(mut slot)) => self.queue = slot.queue.take(),
+                Err(Some(mut permit)) => self.queue = permit.queue.take(),
                 Ok(()) | Err(None) => return,
             }
         }
@@ -403,7 +407,7 @@ impl Drop for Slot {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.queue.lock().line.leave(self.place);
+        self.queue.lock().queue.leave(self.place);
     }
 }
 

@@ -294,7 +294,7 @@ async fn a_console_that_does_not_accept_in_time_is_a_504() {
     assert!(
         answer
             .text()
-            .starts_with("the console behind this token did not answer in time")
+            .starts_with("the console behind this token did not respond in time")
     );
 }
 

@@ -51,7 +51,7 @@ await run(async () => {
     if (refused) {
       const page = await open(context, refused);
       const status = () => page.textContent('#noVNC_status');
-      await until('the reason', async () => (await status()).includes('does not let Noren in'))
+      await until('the reason', async () => (await status()).includes('refuses Noren'))
         .catch(async (error) => { throw new Error(`${error.message}; it says: ${await status()}`); });
       await picture(page, 'refused');
     }

@@ -4,7 +4,7 @@ const BRIEF: Duration = Duration::from_secs(5);
 
 #[test]
 fn a_brief_place_is_free_for_others_when_its_time_is_over() {
-    let mut held = Held::default();
+    let mut held = HeldPlaces::default();
     let end = Duration::from_secs(9);
     held.add(Kind::Brief(end));
     held.add(Kind::Brief(end + BRIEF));

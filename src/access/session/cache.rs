@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use crate::access::session::cluster_key;
-use crate::access::session::credential::{Credential, Secret, Shown};
+use crate::access::session::credential::{Credential, CredentialHashes, Secret};
 use crate::access::session::entry::{Entry, Watched};
-use crate::access::session::query::Matter;
+use crate::access::session::query::QueryObject;
 use crate::config::{Config, RequestRate};
+use crate::sweep::Sweep;
 use crate::sync::lock;
 use crate::text::file::{LARGEST_SECRET, read};
 
@@ -43,9 +44,7 @@ struct Entries {
     of: HashMap<Credential, Arc<Entry>>,
     /// Keys of the entries of each session, and of those with a part of its credentials.
     sessions: HashMap<Credential, Vec<Credential>>,
-    /// Sweep threshold: when the map grows to this, unused entries are dropped and the threshold becomes twice
-    /// what survived (amortised O(1)).
-    limit: usize,
+    sweep: Sweep,
     /// Time up to which the limit on repeated queries is used up.
     repeated: Instant,
 }
@@ -59,14 +58,14 @@ impl SessionCache {
             entries: Mutex::new(Entries {
                 of: HashMap::new(),
                 sessions: HashMap::new(),
-                limit: MOST,
+                sweep: Sweep::default(),
                 repeated: Instant::now(),
             }),
         }
     }
 
     /// The entry of a visitor's session.
-    pub(super) fn session(&self, shown: &Shown) -> Arc<Entry> {
+    pub(super) fn session(&self, shown: &CredentialHashes) -> Arc<Entry> {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let mut entries = lock(&self.entries);
         if let Some(entry) = entries.of.get(&shown.whole) {
@@ -86,7 +85,7 @@ impl SessionCache {
         &self,
         credential: Credential,
         session: &Arc<Entry>,
-        matter: Matter,
+        matter: QueryObject,
     ) -> Arc<Entry> {
         let credential = self.secret.matter(credential, &matter);
         // A session's lock is taken before its console's is, and the list's before both.
@@ -129,15 +128,15 @@ impl SessionCache {
 
     /// Forgets the answers about sessions, in all their readings, and about their consoles and channels, so that the
     /// app is queried again about their open connections.
-    pub(super) fn doubt(&self, sessions: &[Credential]) {
+    pub(super) fn invalidate(&self, sessions: &[Credential]) {
         let entries = lock(&self.entries);
         let found = entries.found(sessions).collect();
-        doubt(entries, found);
+        invalidate(entries, found);
     }
 
     /// Doubts the sessions whose credentials contain one of these parts and that are not among `ended`; returns true
     /// if there are any. A part that many sessions share does not identify one, so none of them is ended.
-    pub(super) fn doubt_parts(&self, parts: &[Credential], ended: &[Credential]) -> bool {
+    pub(super) fn invalidate_parts(&self, parts: &[Credential], ended: &[Credential]) -> bool {
         let entries = lock(&self.entries);
         let is_common = |part: &&Credential| {
             let having = entries.sessions.get(part);
@@ -152,7 +151,7 @@ impl SessionCache {
         let is_left = |entry: &Arc<Entry>| !ended.contains(&entry.credential);
         let found: Vec<_> = entries.found(&parts).filter(is_left).collect();
         let is_any = !found.is_empty();
-        doubt(entries, found);
+        invalidate(entries, found);
         is_any
     }
 
@@ -198,9 +197,9 @@ impl SessionCache {
 
 impl Entries {
     fn insert(&mut self, entry: Entry) -> Arc<Entry> {
-        if self.of.len() >= self.limit {
+        if self.sweep.is_due(self.of.len(), MOST) {
             self.retain(is_needed);
-            self.limit = MOST.max(2 * self.of.len());
+            self.sweep.done(self.of.len());
         }
         let entry = Arc::new(entry);
         for session in &entry.sessions {
@@ -263,7 +262,7 @@ impl Entries {
 }
 
 /// Forgets the answers about these sessions, and about the consoles and channels below them.
-fn doubt(entries: MutexGuard<'_, Entries>, mut found: Vec<Arc<Entry>>) {
+fn invalidate(entries: MutexGuard<'_, Entries>, mut found: Vec<Arc<Entry>>) {
     if found.is_empty() {
         return;
     }
@@ -276,7 +275,7 @@ fn doubt(entries: MutexGuard<'_, Entries>, mut found: Vec<Arc<Entry>>) {
     drop(entries);
     found.extend(below);
     for entry in found {
-        entry.doubt();
+        entry.invalidate();
     }
 }
 
@@ -318,12 +317,13 @@ mod tests {
     fn a_session_with_many_cookies_beside_its_own_has_its_turn_as_others_have() {
         let cache = SessionCache::new(&Config::default());
         let names = ["sid".to_owned()];
-        let yes =
-            |entry: &Entry| entry.learn(&Ok(Granted::default()), Instant::now(), &entry.token());
+        let yes = |entry: &Entry| {
+            entry.store_response(&Ok(Granted::default()), Instant::now(), &entry.token())
+        };
         let open = |cookie: String| {
             let mut headers = HeaderMap::new();
             headers.insert(COOKIE, cookie.parse().expect("a header value"));
-            let entry = cache.session(&cache.secret.shown(&headers, &names));
+            let entry = cache.session(&cache.secret.hashes(&headers, &names));
             yes(&entry);
             entry.watch(&Arc::new(headers))
         };

@@ -45,7 +45,7 @@ impl Sessions {
     ) -> Option<Change> {
         let kind = self.kind_of(app, method, head)?;
         let told = query::visitor(headers, context, head);
-        let shown = self.shown(&told);
+        let shown = self.hashes(&told);
         let mut sessions = shown.sessions.into_vec();
         if kind == Kind::Logout && self.settings.logout_ends == LogoutEnds::User {
             let visitor = self.query(headers, context, head).await.ok();
@@ -69,7 +69,7 @@ impl Sessions {
                 || head.path.may_be_in_a_format(known, self.ignores_case)
         };
         if self.logout.iter().any(is) {
-            // Where the old cookie stays good, a query would not tell that somebody has left.
+            // If the old cookie remains valid, a query would not show the logout.
             let is_certain =
                 method == Method::POST || self.settings.logout_ends == LogoutEnds::User;
             return Some(if is_certain {
@@ -102,9 +102,9 @@ impl Sessions {
                 self.known.end(*session);
             }
         } else {
-            self.known.doubt(&change.sessions);
+            self.known.invalidate(&change.sessions);
         }
-        let others = self.known.doubt_parts(&change.parts, &change.sessions);
+        let others = self.known.invalidate_parts(&change.parts, &change.sessions);
         if !ends || others {
             let (sessions, stop) = (Arc::clone(self), tasks.clone());
             tasks.spawn(async move { sessions.repeat_queries(&stop).await });
@@ -113,7 +113,7 @@ impl Sessions {
     }
 
     /// Messages about a logout to the other nodes of a cluster, one for each reading; none if the nodes share no key.
-    pub(crate) fn to_tell(&self, change: &Change) -> impl Iterator<Item = Vec<u8>> {
+    pub(crate) fn logout_announcements(&self, change: &Change) -> impl Iterator<Item = Vec<u8>> {
         let sessions = if self.is_shared {
             &*change.sessions
         } else {

@@ -15,7 +15,7 @@ use http::header::{AUTHORIZATION, COOKIE, HOST};
 use http::{HeaderMap, HeaderValue};
 
 use crate::access::session::cookies;
-use crate::access::session::query::Matter;
+use crate::access::session::query::QueryObject;
 
 /// A keyed hash: of everything the app gets to know about a visitor, of a session, or of the object of a query. Equal
 /// inputs have equal hashes, and different inputs different ones.
@@ -27,7 +27,7 @@ pub(super) struct Secret(hmac::Key);
 
 /// Hashes of the credentials of a visitor.
 #[derive(Clone)]
-pub(super) struct Shown {
+pub(super) struct CredentialHashes {
     /// Hash of everything the app gets to know.
     pub(super) whole: Credential,
     /// Hashes of the possible sessions, one for each reading.
@@ -68,7 +68,7 @@ impl Secret {
 
     /// Hashes the credentials in the head of a request as the app gets it. `names` are the cookies that identify a
     /// session; if the list is empty, all cookies do.
-    pub(super) fn shown(&self, told: &HeaderMap, names: &[String]) -> Shown {
+    pub(super) fn hashes(&self, told: &HeaderMap, names: &[String]) -> CredentialHashes {
         let (sessions, is_complete) = self.sessions(told, names);
         let has_authorization = told.contains_key(AUTHORIZATION);
         let is_usual = match told.get(COOKIE) {
@@ -76,7 +76,7 @@ impl Secret {
             Some(line) if names.is_empty() => cookies::are_usual(line.as_bytes()),
             Some(line) => cookies::make_a_session(line.as_bytes(), names, has_authorization),
         };
-        Shown {
+        CredentialHashes {
             whole: self.whole(told),
             sessions,
             parts: self.parts(told, names),
@@ -158,16 +158,16 @@ impl Secret {
     }
 
     /// Hash of a credential together with the object of a query.
-    pub(super) fn matter(&self, credential: Credential, matter: &Matter) -> Credential {
+    pub(super) fn matter(&self, credential: Credential, matter: &QueryObject) -> Credential {
         let mut parts = Parts::new(self);
         parts.add("credential", &credential.0);
         match matter {
-            Matter::Console(console) => {
+            QueryObject::Console(console) => {
                 parts.add("console", console.name.as_bytes());
                 parts.add("guest", console.guest.as_bytes());
                 parts.add("kind", console.kind.as_str().as_bytes());
             }
-            Matter::Channel(name) => parts.add("channel", name.as_str().as_bytes()),
+            QueryObject::Channel(name) => parts.add("channel", name.as_str().as_bytes()),
         }
         parts.end()
     }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::session::credential::Credential;
 use crate::access::session::named::{NamedChannel, NamedChannels, Naming};
-use crate::access::session::query::{Matter, Verdict};
+use crate::access::session::query::{QueryObject, Verdict};
 use crate::access::session::{Denied, Identity};
 use crate::config::ChannelName;
 use crate::sync::lock;
@@ -23,7 +23,7 @@ pub(super) struct Entry {
     /// Number of the session, unique in this process: an administrator can name it without a credential.
     pub(super) number: NonZeroU64,
     /// The console or channel, if the entry is not about the session itself.
-    pub(super) matter: Option<Matter>,
+    pub(super) matter: Option<QueryObject>,
     /// The session's entry, if this is about a console or channel. It is held so that a logout reaches this entry.
     pub(super) session: Option<Arc<Entry>>,
     /// Hashes of the sessions that it may belong to, and of parts of their credentials.
@@ -67,7 +67,7 @@ impl Entry {
     pub(super) fn new(
         credential: Credential,
         number: NonZeroU64,
-        matter: Option<Matter>,
+        matter: Option<QueryObject>,
         session: Option<Arc<Self>>,
     ) -> Self {
         let ended = token_below(session.as_ref());
@@ -157,10 +157,15 @@ impl Entry {
     /// Stores the answer to a query that started at `asked` under `token`. A negative answer ends open
     /// connections, and so does a positive one for another identity: a visitor who has lost a name or a group may
     /// have lost what it opened.
-    pub(super) fn learn(&self, verdict: &Verdict, asked: Instant, token: &CancellationToken) {
+    pub(super) fn store_response(
+        &self,
+        verdict: &Verdict,
+        asked: Instant,
+        token: &CancellationToken,
+    ) {
         let fresh = token_below(self.session.as_ref());
         let mut state = lock(&self.state);
-        // The session was ended after the question was asked, so the answer may be from before.
+        // The session was ended after the query had begun, so its response may be outdated.
         if token.is_cancelled() {
             return;
         }
@@ -173,7 +178,7 @@ impl Entry {
             verdict: verdict.clone(),
         });
         let (ends, refused) = match verdict {
-            // Of a console or a channel only the session says who asks.
+            // For a console or channel, only the session identifies the visitor.
             Ok(granted) if self.matter.is_none() => {
                 let before = state.identity.replace(granted.identity.clone());
                 let ends = before.is_some_and(|before| before != granted.identity);
@@ -184,7 +189,7 @@ impl Entry {
         };
         let ended = ends.then(|| state.renew(fresh));
         drop(state);
-        // Never under the lock: whoever is told may ask at once.
+        // Never under the lock: a receiver may query at once.
         for channel in refused {
             channel.refuse();
         }
@@ -198,7 +203,7 @@ impl Entry {
         lock(&self.state).answer = None;
     }
 
-    pub(super) fn doubt(&self) {
+    pub(super) fn invalidate(&self) {
         let mut state = lock(&self.state);
         state.answer = None;
         state.doubted = Some(Instant::now());
@@ -270,13 +275,13 @@ mod tests {
         let entry = Entry::new(credential, NonZeroU64::MIN, None, None);
         let (before, asked) = (Instant::now(), Instant::now());
         let came = asked + Duration::from_nanos(1);
-        entry.learn(&Err(Denied::NotLoggedIn), asked, &entry.token());
+        entry.store_response(&Err(Denied::NotLoggedIn), asked, &entry.token());
         assert!(entry.response_for(before).is_some(), "it is shared");
         assert!(
             entry.response_for(came).is_none(),
             "a login may have come between"
         );
-        entry.learn(&Ok(Granted::default()), asked, &entry.token());
+        entry.store_response(&Ok(Granted::default()), asked, &entry.token());
         assert!(entry.response_for(before).is_some());
     }
 
@@ -287,14 +292,14 @@ mod tests {
         let yes = Ok(Granted::default());
         let asked = Instant::now();
         let token = entry.token();
-        entry.learn(&yes, asked, &token);
+        entry.store_response(&yes, asked, &token);
         assert!(entry.response_since(None).is_some());
-        entry.doubt();
+        entry.invalidate();
         assert!(entry.response_since(None).is_none());
-        entry.learn(&yes, asked, &token);
+        entry.store_response(&yes, asked, &token);
         assert!(entry.response_since(None).is_none());
         assert!(!token.is_cancelled(), "nothing is closed by a doubt");
-        entry.learn(&yes, Instant::now() + Duration::from_nanos(1), &token);
+        entry.store_response(&yes, Instant::now() + Duration::from_nanos(1), &token);
         assert!(entry.response_since(None).is_some());
     }
 }

@@ -32,15 +32,15 @@ use crate::upstream::Upstream;
 
 pub(crate) use cache::SessionCache;
 
-use credential::Shown;
+use credential::CredentialHashes;
 use entry::{Entry, Watched};
 use named::Naming;
-use query::{Matter, Question, Verdict};
+use query::{Queries, QueryObject, Verdict};
 
 /// Queries the app about visitors.
 pub(crate) struct Sessions {
     settings: config::Session,
-    question: Question,
+    question: Queries,
     logout: Vec<String>,
     switch: Vec<String>,
     /// True for each app that has the same address as the app that is queried about sessions.
@@ -58,7 +58,7 @@ pub(crate) struct Sessions {
 #[derive(Clone)]
 pub(crate) struct Visitor {
     identity: Identity,
-    shown: Shown,
+    shown: CredentialHashes,
     entry: Arc<Entry>,
     ended: CancellationToken,
     headers: Arc<HeaderMap>,
@@ -78,7 +78,7 @@ pub(crate) struct Identity {
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Denied {
     /// There is no session, or it has expired.
-    #[error("the app knows no session of this visitor")]
+    #[error("the app has no session of this visitor")]
     NotLoggedIn,
     /// Different parsers read too many different sessions from the cookies.
     #[error("the cookies of this visitor could be read in too many ways")]
@@ -146,7 +146,7 @@ impl Sessions {
     ) -> Option<Self> {
         let upstream = apps.get(config.session.app)?;
         let app = upstream.settings();
-        let question = Question::new(&config.session, upstream)?;
+        let question = Queries::new(&config.session, upstream)?;
         let below = |path: &String| query::below_root(path, app);
         let paths = |list: &[String]| list.iter().map(below).collect();
         Some(Self {
@@ -178,12 +178,12 @@ impl Sessions {
     ) -> Result<Visitor, Denied> {
         let came = Instant::now();
         let headers = Arc::new(query::visitor(headers, context, head));
-        let shown = self.shown(&headers);
+        let shown = self.hashes(&headers);
         if !shown.is_complete {
             return Err(Denied::Illegible);
         }
         let entry = self.known.session(&shown);
-        let (identity, ended) = self.settle(&entry, &headers, &shown).await?;
+        let (identity, ended) = self.response(&entry, &headers, &shown).await?;
         Ok(Visitor {
             identity,
             shown,
@@ -210,7 +210,8 @@ impl Sessions {
             return Ok(visitor);
         }
         let console = console.ok_or(Denied::Ambiguous)?;
-        self.query_about(visitor, Matter::Console(console)).await
+        self.query_about(visitor, QueryObject::Console(console))
+            .await
     }
 
     /// Queries the app for permission to subscribe to each of these channels, if that is configured. The lease then has
@@ -237,9 +238,9 @@ impl Sessions {
     async fn query_channel(&self, visitor: &Visitor, name: &ChannelName) -> Result<Lease, Denied> {
         let entry = &visitor.entry;
         let mut found = entry.channel(name);
-        // As for every other refusal, one from before the visitor came is not used: rights may have changed.
+        // As for every other refusal, an earlier one is not used: rights may have changed.
         if matches!(found, Naming::Missing) && entry.response_for(visitor.came).is_none() {
-            self.settle_within(Duration::ZERO, entry, &visitor.headers, &visitor.shown)
+            self.response_within(Duration::ZERO, entry, &visitor.headers, &visitor.shown)
                 .await?;
             found = entry.channel(name);
         }
@@ -254,18 +255,20 @@ impl Sessions {
             }
             Naming::Missing => Err(Denied::Forbidden),
             Naming::Unsaid => {
-                let matter = Matter::Channel(name.clone());
+                let matter = QueryObject::Channel(name.clone());
                 Ok(self.query_about(visitor.clone(), matter).await?.watch())
             }
         }
     }
 
-    async fn query_about(&self, visitor: Visitor, matter: Matter) -> Result<Visitor, Denied> {
+    async fn query_about(&self, visitor: Visitor, matter: QueryObject) -> Result<Visitor, Denied> {
         let entry = self
             .known
             .matter(visitor.shown.whole, &visitor.entry, matter);
-        let settled = self.settle(&entry, &visitor.headers, &visitor.shown).await;
-        // The session may have ended since it was asked about, and a new one of the same cookie have begun.
+        let settled = self
+            .response(&entry, &visitor.headers, &visitor.shown)
+            .await;
+        // The session may have ended since the query, and a new one with the same cookie have begun.
         if visitor.ended.is_cancelled() {
             return Err(Denied::NotLoggedIn);
         }
@@ -279,7 +282,7 @@ impl Sessions {
 
     /// True if the last response of the app about the visitor with these headers was positive. Sends no query.
     #[must_use]
-    pub(crate) fn knows(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn is_known_visitor(&self, headers: &HeaderMap) -> bool {
         let cookies = &self.settings.cookies;
         let (sessions, is_complete) = self.known.secret.sessions(headers, cookies);
         is_complete && self.known.has_session(&sessions)
@@ -316,39 +319,39 @@ impl Sessions {
         }
     }
 
-    fn shown(&self, told: &HeaderMap) -> Shown {
+    fn hashes(&self, told: &HeaderMap) -> CredentialHashes {
         let names = &self.settings.cookies;
         if !self.hides_affinity {
-            return self.known.secret.shown(told, names);
+            return self.known.secret.hashes(told, names);
         }
         // The app does not see that cookie, so it is no part of the session; which of its processes has answered
         // depends on it.
         let mut seen = told.clone();
         take_affinity(&mut seen, "", |_| None::<()>);
-        Shown {
+        CredentialHashes {
             whole: self.known.secret.whole(told),
-            ..self.known.secret.shown(&seen, names)
+            ..self.known.secret.hashes(&seen, names)
         }
     }
 
     /// Returns a valid response: a cached one, that of the query in flight, or a new one.
-    async fn settle(
+    async fn response(
         &self,
         entry: &Entry,
         visitor: &HeaderMap,
-        shown: &Shown,
+        shown: &CredentialHashes,
     ) -> Result<(Identity, CancellationToken), Denied> {
-        self.settle_within(self.settings.allow_cache, entry, visitor, shown)
+        self.response_within(self.settings.allow_cache, entry, visitor, shown)
             .await
     }
 
-    /// Like [`settle`](Self::settle), with cached responses that are not older than `believed`.
-    async fn settle_within(
+    /// Like [`response`](Self::response), with cached responses that are not older than `believed`.
+    async fn response_within(
         &self,
         believed: Duration,
         entry: &Entry,
         visitor: &HeaderMap,
-        shown: &Shown,
+        shown: &CredentialHashes,
     ) -> Result<(Identity, CancellationToken), Denied> {
         let came = Instant::now();
         let token = entry.token();
@@ -361,7 +364,7 @@ impl Sessions {
         if !token.is_cancelled() {
             return Ok((identity, token));
         }
-        // By a logout, or because the answer was about somebody else than the one before.
+        // By a logout, or because the response was about another user than the last one.
         let token = entry.token_of(&identity).ok_or(Denied::NotLoggedIn)?;
         Ok((identity, token))
     }
@@ -404,7 +407,7 @@ impl Sessions {
             }
             _ => {}
         }
-        entry.learn(&verdict, asked, token);
+        entry.store_response(&verdict, asked, token);
         verdict
     }
 
@@ -417,7 +420,7 @@ impl Sessions {
         if session.response_since(earliest).is_none() {
             let (token, asked) = (session.token(), Instant::now());
             let verdict = self.question.send(None, visitor).await;
-            session.learn(&verdict, asked, &token);
+            session.store_response(&verdict, asked, &token);
         }
     }
 
@@ -434,13 +437,13 @@ impl Sessions {
         );
         match asked.await {
             Ok(Err(cause)) if !cause.is_no() => {
-                debug!(%cause, "the app could not be asked again; what is open stays open");
+                debug!(%cause, "the app could not be queried again; open connections stay open");
             }
             Ok(_) => {}
             // Otherwise it would be due again at once.
             Err(_) => {
                 let late = Err(Denied::Slow(slow(self.settings.timeout)));
-                entry.learn(&late, begun, &token);
+                entry.store_response(&late, begun, &token);
             }
         }
     }
@@ -448,7 +451,7 @@ impl Sessions {
 
 /// True if a response may be cached for the next request. A negative one may not, because a login makes the credential
 /// valid; and after a failure the next request may try again at once.
-fn is_believed(verdict: &Verdict, shown: &Shown) -> bool {
+fn is_believed(verdict: &Verdict, shown: &CredentialHashes) -> bool {
     match verdict {
         Ok(_) => shown.is_usual,
         Err(denied) => shown.is_anonymous && denied.is_no(),

@@ -37,7 +37,7 @@ const MOST_GROUPS: usize = 256;
 const MOST_CHANNELS: usize = 256;
 
 /// Header that marks every query, as opposed to a visitor's request; clients cannot send it.
-const QUESTION: &str = "noren-question";
+const QUERY_HEADER: &str = "noren-question";
 
 /// The verdict of the app: what it grants to the visitor, or the reason for a refusal.
 pub(super) type Verdict = Result<Granted, Denied>;
@@ -53,12 +53,12 @@ pub(super) struct Granted {
 
 /// The object of a query other than the session itself.
 #[derive(Clone, Debug)]
-pub(super) enum Matter {
+pub(super) enum QueryObject {
     Console(Console),
     Channel(ChannelName),
 }
 
-impl Matter {
+impl QueryObject {
     /// Sets headers that describe the object, which no client can send; values are percent-encoded.
     fn set_headers(&self, headers: &mut HeaderMap) {
         let mut set = |name, value: &str| {
@@ -79,7 +79,7 @@ impl Matter {
 
 /// The configured queries.
 #[derive(Debug)]
-pub(super) struct Question {
+pub(super) struct Queries {
     upstream: Arc<Upstream>,
     method: Method,
     session: String,
@@ -91,7 +91,7 @@ pub(super) struct Question {
     channels: Option<HeaderName>,
 }
 
-impl Question {
+impl Queries {
     /// Creates the queries of a configuration, if there are any.
     pub(super) fn new(settings: &config::Session, upstream: &Upstream) -> Option<Self> {
         let app = upstream.settings();
@@ -120,7 +120,7 @@ impl Question {
             session: below(settings.path.as_ref()?),
             console: settings.token_path.as_deref().map(below),
             channel: settings.channel_path.as_deref().map(below),
-            upstream: upstream.beside(share),
+            upstream: upstream.for_own_requests(share),
             method: settings.method.parse().unwrap_or_default(),
             headers,
             name: header(settings.name_header.as_ref()),
@@ -145,14 +145,14 @@ impl Question {
 
     /// Queries the app about a session, or about one console or channel for it. `visitor` is the result of
     /// [`visitor`].
-    pub(super) async fn send(&self, matter: Option<&Matter>, visitor: &HeaderMap) -> Verdict {
+    pub(super) async fn send(&self, matter: Option<&QueryObject>, visitor: &HeaderMap) -> Verdict {
         let path = match (matter, &self.console, &self.channel) {
-            (Some(Matter::Console(console)), Some(path), _) => path
+            (Some(QueryObject::Console(console)), Some(path), _) => path
                 .replace(PLACE_OF_GUEST, &segment(&console.guest)?)
                 .replace(PLACE_OF_NAME, &segment(&console.name)?)
                 .replace(PLACE_OF_KIND, console.kind.as_str()),
             // The name of a channel holds nothing that would have to be encoded.
-            (Some(Matter::Channel(name)), _, Some(path)) => {
+            (Some(QueryObject::Channel(name)), _, Some(path)) => {
                 path.replace(PLACE_OF_CHANNEL, name.as_str())
             }
             // Without a query of its own, an object is as open as the session.
@@ -168,12 +168,12 @@ impl Question {
         let mut request = self.request(uri, visitor);
         let kind = match matter {
             None => "session",
-            Some(Matter::Console(_)) => "console",
-            Some(Matter::Channel(_)) => "channel",
+            Some(QueryObject::Console(_)) => "console",
+            Some(QueryObject::Channel(_)) => "channel",
         };
         let headers = request.headers_mut();
         headers.insert(
-            HeaderName::from_static(QUESTION),
+            HeaderName::from_static(QUERY_HEADER),
             HeaderValue::from_static(kind),
         );
         if let Some(matter) = matter {

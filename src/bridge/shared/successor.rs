@@ -39,7 +39,7 @@ impl Successor {
     pub(super) fn connect(&self, line: UnixStream) {
         // A process that does not read must not hold this one up; it never has many lines to read.
         if let Err(error) = line.set_nonblocking(true) {
-            warn!(%error, "the process that has taken over is not told which consoles end here");
+            warn!(%error, "the process that has taken over cannot be notified of consoles that end here");
             return;
         }
         let before = std::mem::replace(&mut *lock(&self.0), State::Serving(line));

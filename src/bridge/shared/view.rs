@@ -49,7 +49,7 @@ impl ConsoleView {
         taken.map_err(|busy| match busy {
             Busy::Rule => Refusal::new(
                 StatusCode::FORBIDDEN,
-                "you may only look here, or no viewer has the keyboard for itself",
+                "you may only view this console, or no viewer has the keyboard for itself",
             ),
             Busy::First => Refusal::new(
                 StatusCode::CONFLICT,
@@ -73,6 +73,6 @@ impl ConsoleView {
 
     fn viewer(&self, name: &str) -> Result<u64, Refusal> {
         let found = self.0.named(name);
-        found.ok_or_else(|| Refusal::not_found("no viewer of this name is on this console"))
+        found.ok_or_else(|| Refusal::not_found("this console has no viewer of this name"))
     }
 }

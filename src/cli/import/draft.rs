@@ -58,7 +58,7 @@ impl Draft {
     }
 
     /// Adds a remark on a setting that has no counterpart in noren.toml, with the reason.
-    pub(super) fn leave(&mut self, what: &str, why: &str) {
+    pub(super) fn leave_out(&mut self, what: &str, why: &str) {
         self.left
             .push(format!("# not carried over: {what}\n#   {why}\n"));
     }
@@ -69,7 +69,7 @@ impl Draft {
     }
 
     /// Adds a step that a person has to take before the file is used.
-    pub(super) fn must_do(&mut self, text: &str) {
+    pub(super) fn add_step(&mut self, text: &str) {
         self.checklist.push(text.to_owned());
     }
 

@@ -185,7 +185,7 @@ impl Reader {
         };
         alongside(connection, async {
             match timeout(SILENCE, sender.send_request(request)).await {
-                Ok(Ok(response)) => self.answered(response).await,
+                Ok(Ok(response)) => self.read_response(response).await,
                 Ok(Err(error)) => Ended::Lost(anyhow!(error).context("no answer"), None),
                 Err(_) => Ended::Lost(anyhow!("no answer within {SILENCE:?}"), None),
             }
@@ -208,7 +208,7 @@ impl Reader {
         Ok(request)
     }
 
-    async fn answered(&mut self, response: Response<Incoming>) -> Ended {
+    async fn read_response(&mut self, response: Response<Incoming>) -> Ended {
         let status = response.status();
         if status != StatusCode::OK {
             return refused(response).await;

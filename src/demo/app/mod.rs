@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
-use super::state::{Count, Counted, House};
+use super::state::{AppState, Count, Counted};
 use super::threads::{Held, Listening};
 use request::{Request, Trouble};
 use response::Response;
@@ -30,18 +30,18 @@ pub(super) const ASKED: usize = 1;
 const QUEUE: usize = 64;
 
 /// Serves the app at `path` on threads of the demo.
-pub(super) fn serve(house: &Arc<House>, path: &Path) -> io::Result<()> {
-    let listening = house.crew.listen(path)?;
+pub(super) fn serve(house: &Arc<AppState>, path: &Path) -> io::Result<()> {
+    let listening = house.threads.listen(path)?;
     let (sender, receiver) = sync_channel(QUEUE);
     let waiting = Count::default();
     let receiver = Arc::new(Mutex::new(receiver));
     for number in 1..=WORKERS {
         let worker = (Arc::clone(house), Arc::clone(&receiver), waiting.clone());
         let work = move || work(&worker.0, &worker.1, &worker.2);
-        house.crew.spawn(&format!("worker-{number}"), work)?;
+        house.threads.spawn(&format!("worker-{number}"), work)?;
     }
     house
-        .crew
+        .threads
         .spawn("app", move || accept(&listening, &sender, &waiting))
 }
 
@@ -54,7 +54,7 @@ fn accept(listening: &Listening, queue: &SyncSender<(Held, Counted)>, waiting: &
 }
 
 /// The loop of a worker: serves one connection after the other until the acceptor has ended.
-fn work(house: &Arc<House>, queue: &Mutex<Receiver<(Held, Counted)>>, waiting: &Count) {
+fn work(house: &Arc<AppState>, queue: &Mutex<Receiver<(Held, Counted)>>, waiting: &Count) {
     loop {
         // The worker that waits holds the lock; the others wait for the lock, which is the same.
         let next = lock(queue).recv();
@@ -67,7 +67,7 @@ fn work(house: &Arc<House>, queue: &Mutex<Receiver<(Held, Counted)>>, waiting: &
 }
 
 /// Responds to the requests of one connection until it ends.
-fn converse(house: &Arc<House>, connection: &Held, waiting: &Count) {
+fn converse(house: &Arc<AppState>, connection: &Held, waiting: &Count) {
     let stream = connection.stream();
     let Ok(mut wire) = Wire::new(stream) else {
         return;
@@ -98,7 +98,7 @@ fn converse(house: &Arc<House>, connection: &Held, waiting: &Count) {
 }
 
 /// Handles a request and catches panics: a fault in one page must not cost one of the few workers.
-fn answer(house: &Arc<House>, request: &Request) -> Response {
+fn answer(house: &Arc<AppState>, request: &Request) -> Response {
     let answered = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         routes::answer(house, request)
     }));

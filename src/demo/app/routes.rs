@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::super::json;
 use super::super::sessions::Visitor;
-use super::super::state::House;
+use super::super::state::AppState;
 use super::pages;
 use super::request::Request;
 use super::response::Response;
@@ -27,9 +27,9 @@ struct Route {
 }
 
 enum Handler {
-    Open(fn(&Arc<House>, &Request) -> Response),
+    Open(fn(&Arc<AppState>, &Request) -> Response),
     /// A route for logged-in users; others get 401.
-    LoggedIn(fn(&Arc<House>, &Request, &Visitor) -> Response),
+    LoggedIn(fn(&Arc<AppState>, &Request, &Visitor) -> Response),
 }
 
 const ROUTES: [Route; 11] = [
@@ -95,7 +95,7 @@ pub(super) fn counts_body(method: &str, path: &str) -> bool {
     method == "POST" && path == "/upload"
 }
 
-pub(super) fn answer(house: &Arc<House>, request: &Request) -> Response {
+pub(super) fn answer(house: &Arc<AppState>, request: &Request) -> Response {
     let method = request.method.as_str();
     if let Some(asset) = pages::asset(&request.path) {
         return match method {
@@ -143,7 +143,7 @@ fn missing(request: &Request) -> Response {
 }
 
 /// The front page, or a redirect to the login.
-fn front(house: &Arc<House>, request: &Request) -> Response {
+fn front(house: &Arc<AppState>, request: &Request) -> Response {
     if visitor(house, request).is_some() {
         return pages::index();
     }
@@ -167,7 +167,7 @@ fn origin(request: &Request) -> Option<String> {
     Some(format!("{}://{host}", scheme.unwrap_or("http")))
 }
 
-fn login(house: &Arc<House>, request: &Request) -> Response {
+fn login(house: &Arc<AppState>, request: &Request) -> Response {
     let Some(login) = Login::read(request) else {
         return Response::error(400, r#"send {"username": "...", "password": "..."}"#);
     };
@@ -254,7 +254,7 @@ impl Login {
 }
 
 /// Logs out. Doing so twice is no error.
-fn logout(house: &Arc<House>, request: &Request) -> Response {
+fn logout(house: &Arc<AppState>, request: &Request) -> Response {
     if let Some(visitor) = visitor(house, request) {
         cookies(request).for_each(|cookie| house.sessions.close(cookie));
         house.push.notify("POST:/demo/logout");
@@ -270,12 +270,12 @@ fn logout(house: &Arc<House>, request: &Request) -> Response {
     answer.with("Set-Cookie", expired)
 }
 
-fn logs(house: &Arc<House>, _: &Request, _: &Visitor) -> Response {
+fn logs(house: &Arc<AppState>, _: &Request, _: &Visitor) -> Response {
     Response::json(200, house.journal.json())
 }
 
 /// The running jobs. Noren also uses it as the session query.
-fn tasks(house: &Arc<House>, _: &Request, visitor: &Visitor) -> Response {
+fn tasks(house: &Arc<AppState>, _: &Request, visitor: &Visitor) -> Response {
     let (user, jobs) = (json::quote(&visitor.name), house.jobs.json());
     let answer = Response::json(200, format!(r#"{{"user":{user},{jobs}}}"#));
     // A header cannot hold every name; without it the door knows that somebody is there, and not who.
@@ -286,7 +286,7 @@ fn tasks(house: &Arc<House>, _: &Request, visitor: &Visitor) -> Response {
     }
 }
 
-fn order(house: &Arc<House>, request: &Request, visitor: &Visitor) -> Response {
+fn order(house: &Arc<AppState>, request: &Request, visitor: &Visitor) -> Response {
     let Some((id, place)) = house.jobs.order(&visitor.name) else {
         return Response::error(503, "the queue is full").with("Retry-After", "6");
     };
@@ -298,7 +298,7 @@ fn order(house: &Arc<House>, request: &Request, visitor: &Visitor) -> Response {
     Response::json(202, format!(r#"{{"id":{id},"place":{place}}}"#))
 }
 
-fn fill(house: &Arc<House>, request: &Request, visitor: &Visitor) -> Response {
+fn fill(house: &Arc<AppState>, request: &Request, visitor: &Visitor) -> Response {
     let ordered = house.jobs.fill();
     house.record(
         &visitor.name,
@@ -309,7 +309,7 @@ fn fill(house: &Arc<House>, request: &Request, visitor: &Visitor) -> Response {
 }
 
 /// Publishes a chat message. The app has no connection to the readers: Noren publishes this response.
-fn chat(_: &Arc<House>, request: &Request, visitor: &Visitor) -> Response {
+fn chat(_: &Arc<AppState>, request: &Request, visitor: &Visitor) -> Response {
     // Only the door can say so, and only of somebody who may publish there.
     if request.header("noren-channel") != Some("chat") {
         return Response::error(403, "say it on the channel: POST /events/chat");
@@ -324,21 +324,21 @@ fn chat(_: &Arc<House>, request: &Request, visitor: &Visitor) -> Response {
 }
 
 /// Occupies the worker for three seconds, as a blocking app does when a service behind it is slow.
-fn slow(house: &Arc<House>, _: &Request, _: &Visitor) -> Response {
+fn slow(house: &Arc<AppState>, _: &Request, _: &Visitor) -> Response {
     let counted = house.slow.enter();
     let tell = || {
         let held = house.slow.now();
         house.push.notify(&format!("TASK:/demo/slow/{held}"));
     };
     tell();
-    house.crew.sleep(SLOW);
+    house.threads.sleep(SLOW);
     drop(counted);
     tell();
     Response::json(200, format!(r#"{{"seconds":{}}}"#, SLOW.as_secs()))
 }
 
 /// The request as the app received it. The cookie is omitted, because a page's script may not read it.
-fn headers(_: &Arc<House>, request: &Request, _: &Visitor) -> Response {
+fn headers(_: &Arc<AppState>, request: &Request, _: &Visitor) -> Response {
     let headers = request.headers.iter().map(|(name, value)| {
         let secret = matches!(name.as_str(), "cookie" | "authorization");
         let value = if secret { "(not shown)" } else { value };
@@ -348,7 +348,7 @@ fn headers(_: &Arc<House>, request: &Request, _: &Visitor) -> Response {
     Response::json(200, format!(r#"{{"request":{line},"headers":{headers}}}"#))
 }
 
-fn upload(house: &Arc<House>, request: &Request, visitor: &Visitor) -> Response {
+fn upload(house: &Arc<AppState>, request: &Request, visitor: &Visitor) -> Response {
     let size = request.body_size;
     house.record(
         &visitor.name,
@@ -367,7 +367,7 @@ fn cookies(request: &Request) -> impl Iterator<Item = &str> {
         .map(|(_, value)| value)
 }
 
-fn visitor(house: &House, request: &Request) -> Option<Visitor> {
+fn visitor(house: &AppState, request: &Request) -> Option<Visitor> {
     cookies(request).find_map(|cookie| house.sessions.find(cookie))
 }
 

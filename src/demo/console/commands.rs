@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::super::app::WORKERS;
 use super::super::calendar::Moment;
-use super::super::state::House;
+use super::super::state::AppState;
 use super::terminal::Terminal;
 
 const HELP: &str = "  ring          push a notification to every page that listens\r
@@ -34,7 +34,7 @@ pub(super) enum Next {
     Leave,
 }
 
-pub(super) fn run(house: &House, terminal: &mut Terminal<'_>, line: &str) -> io::Result<Next> {
+pub(super) fn run(house: &AppState, terminal: &mut Terminal<'_>, line: &str) -> io::Result<Next> {
     let (command, rest) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
     match command {
         "" => {}
@@ -67,7 +67,7 @@ pub(super) fn run(house: &House, terminal: &mut Terminal<'_>, line: &str) -> io:
 }
 
 /// Prints a line each second until a key is pressed, even if all workers of the app are busy.
-fn watch(house: &House, terminal: &mut Terminal<'_>) -> io::Result<()> {
+fn watch(house: &AppState, terminal: &mut Terminal<'_>) -> io::Result<()> {
     terminal.write("Press any key to stop.\r\n")?;
     let mut next = Instant::now();
     loop {
@@ -80,12 +80,12 @@ fn watch(house: &House, terminal: &mut Terminal<'_>) -> io::Result<()> {
     }
 }
 
-fn state(house: &House) -> String {
+fn state(house: &AppState) -> String {
     let (busy, sent, heard) = (house.busy.now(), house.push.sent(), house.push.audience());
     format!("{busy} of {WORKERS} workers busy, {sent} notifications sent, {heard} listening")
 }
 
-fn who(house: &House) -> String {
+fn who(house: &AppState) -> String {
     let visitors = house.sessions.visitors();
     let visitors = visitors
         .iter()

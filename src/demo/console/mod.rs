@@ -10,7 +10,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::state::House;
+use super::state::AppState;
 use super::threads::{Held, Listening};
 use commands::Next;
 use terminal::{Line, Terminal};
@@ -23,15 +23,15 @@ const WELCOME: &str = "\r\n\x1b[94mNoren demo console\x1b[0m, raw bytes over a U
 const PROMPT: &str = "\x1b[94mdemo$\x1b[0m ";
 
 /// Serves the console at `path` on threads of the demo.
-pub(super) fn serve(house: &Arc<House>, path: &Path) -> io::Result<()> {
-    let listening = house.crew.listen(path)?;
+pub(super) fn serve(house: &Arc<AppState>, path: &Path) -> io::Result<()> {
+    let listening = house.threads.listen(path)?;
     let inside = Arc::clone(house);
     house
-        .crew
+        .threads
         .spawn("console", move || accept(&listening, &inside))
 }
 
-fn accept(listening: &Listening, house: &Arc<House>) {
+fn accept(listening: &Listening, house: &Arc<AppState>) {
     while let Some(connection) = listening.accept() {
         let Some(seat) = house.sit(connection.id(), MOST) else {
             // A fresh socket has room for a line, so this cannot wait.
@@ -40,7 +40,7 @@ fn accept(listening: &Listening, house: &Arc<House>) {
             continue;
         };
         let inside = Arc::clone(house);
-        let spawned = house.crew.spawn("console-line", move || {
+        let spawned = house.threads.spawn("console-line", move || {
             // The error is that of a client who left, or whom the stop of the demo sent away.
             let _ = converse(&inside, &connection);
             drop(seat);
@@ -51,7 +51,7 @@ fn accept(listening: &Listening, house: &Arc<House>) {
     }
 }
 
-fn converse(house: &House, connection: &Held) -> io::Result<()> {
+fn converse(house: &AppState, connection: &Held) -> io::Result<()> {
     let mut terminal = Terminal::new(connection.stream());
     terminal.write(WELCOME)?;
     loop {

@@ -123,7 +123,7 @@ fn decode_again(path: &str) -> Result<(String, bool), PathFault> {
                 continue;
             }
         };
-        // A dot, because nobody who means well hides one.
+        // An encoded dot: only an attacker hides one.
         if matches!(byte, b'\\' | b'.') || byte.is_ascii_control() {
             return Err(PathFault::EncodedTwice);
         }

@@ -54,7 +54,7 @@ use tokio::sync::oneshot;
 use self::error::DiskState;
 pub(super) use self::error::StoreError;
 use self::file::EPOCHS_KEPT;
-pub(super) use self::place::look;
+pub(super) use self::place::check;
 use self::place::{Lock, Place};
 pub(super) use self::queue::Append;
 use self::queue::{Queue, Refused};
@@ -195,10 +195,10 @@ impl Opened {
 
     /// Reopens a history that this process has had open before. `read` says that its content is known. A failure
     /// is reported as trouble.
-    pub(super) fn again(directory: &Path, epoch: &str, read: bool) -> Self {
+    pub(super) fn reopen(directory: &Path, epoch: &str, read: bool) -> Self {
         let queue = Arc::new(Queue::default());
         let mut writer = Writer::new(Arc::clone(&queue), Place::new(directory), epoch);
-        writer.goes_on(read);
+        writer.reopen_later(read);
         Self(writer, queue)
     }
 

@@ -94,14 +94,14 @@ impl Place {
     }
 
     /// Records that the file has been read or written: it must not be created a second time.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn mark_used(&mut self) {
         self.fresh = false;
     }
 }
 
 /// Checks that the history in a directory can be opened, or created. Changes nothing, and does not wait for a process
 /// that has it open. A full or read-only disk is no fault of the configuration: the store tries it again later.
-pub(crate) fn look(directory: &Path) -> Result<(), StoreError> {
+pub(crate) fn check(directory: &Path) -> Result<(), StoreError> {
     let path = directory.join(FILE);
     let unless_it_may_end = |place: &Path, error: io::Error| {
         if DiskState::of(&error) != DiskState::Other {

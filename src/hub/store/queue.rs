@@ -199,7 +199,7 @@ impl Queue {
     }
 
     /// Reports the result of these messages, and frees their room in the queue.
-    pub(super) fn settle(&self, appends: Vec<Append>, result: &Result<(), StoreError>) {
+    pub(super) fn report_results(&self, appends: Vec<Append>, result: &Result<(), StoreError>) {
         let mut state = self.lock();
         state.records = state.records.saturating_sub(appends.len());
         let bytes = appends.iter().map(Append::weight).sum();
@@ -287,7 +287,7 @@ mod tests {
         let batch = queue.take(None).expect("a batch");
         assert!(batch.overflowed);
         assert_eq!(queue.push(append(0).0), full(true), "while it is written");
-        queue.settle(batch.appends, &Ok(()));
+        queue.report_results(batch.appends, &Ok(()));
         queue.push(append(0).0).expect("room again");
     }
 

@@ -59,9 +59,9 @@ pub(super) struct Writer {
 }
 
 /// A guard that marks the end of the thread, also when it panics.
-struct Ended(Arc<Queue>);
+struct EndGuard(Arc<Queue>);
 
-impl Drop for Ended {
+impl Drop for EndGuard {
     fn drop(&mut self) {
         self.0.end();
     }
@@ -126,7 +126,7 @@ impl Writer {
     }
 
     /// Prepares to open the file again later; `read` is true if its content has been read already.
-    pub(super) fn goes_on(&mut self, read: bool) {
+    pub(super) fn reopen_later(&mut self, read: bool) {
         self.unread = !read;
         let result = if read {
             self.commit(&[])
@@ -139,8 +139,8 @@ impl Writer {
 
     /// Writes until the queue is closed and empty.
     pub(super) fn run(self, order: &dyn Order) {
-        // In this order, so that the file is closed before the end is told, also after a panic.
-        let _ended = Ended(Arc::clone(&self.queue));
+        // In this order, so that the file is closed before the end is reported, also after a panic.
+        let _ended = EndGuard(Arc::clone(&self.queue));
         let mut writer = self;
         while let Some(mut batch) = writer.queue.take(writer.failed.map(|_| writer.pause)) {
             writer.trims.merge(batch.trims);
@@ -149,7 +149,7 @@ impl Writer {
                 let file = writer.place.path.display();
                 tracing::info!(%file, "the disk keeps up with the history again");
             }
-            writer.queue.settle(batch.appends, &result);
+            writer.queue.report_results(batch.appends, &result);
         }
     }
 
@@ -165,7 +165,7 @@ impl Writer {
         let begun = Instant::now();
         let result = self.read_late(order).and_then(|()| {
             if appends.is_empty() {
-                self.look_for_room()
+                self.check_for_room()
             } else {
                 self.keep(appends, order)
             }
@@ -187,7 +187,7 @@ impl Writer {
     }
 
     /// Checks, while no messages are queued, that a disk error is over.
-    fn look_for_room(&mut self) -> Result<(), StoreError> {
+    fn check_for_room(&mut self) -> Result<(), StoreError> {
         if self.failed.is_none() {
             return self.commit(&[]);
         }
@@ -241,7 +241,7 @@ impl Writer {
         self.start = Some(start);
         self.file = Some(file);
         self.unread = false;
-        self.place.settle();
+        self.place.mark_used();
         Ok(recovered)
     }
 

@@ -151,7 +151,7 @@ impl Dialogue {
             return match control.and_then(Control::read) {
                 Ok(control) => self.control(control),
                 Err(reason) => {
-                    debug!(reason, "a control message is left out");
+                    debug!(reason, "a control message was ignored");
                     Effect::None
                 }
             };

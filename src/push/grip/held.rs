@@ -15,7 +15,7 @@ use crate::http::Lease;
 use crate::hub::{End, Hub, Message, Next, SubscribeError, Subscription};
 use crate::net::Peer;
 use crate::shutdown::Shutdown;
-use crate::telemetry::audit::Who;
+use crate::telemetry::audit::AuditClient;
 
 use super::filter::{Filter, Subscriber};
 use super::instruct::Channel;
@@ -33,7 +33,7 @@ pub(crate) struct Place {
     /// The client, for the status.
     pub peer: Peer,
     /// The client, for the audit.
-    pub who: Who,
+    pub who: AuditClient,
     /// The visitor's session, if it is known.
     pub lease: Option<Lease>,
     /// Task tracker.
@@ -128,7 +128,7 @@ fn subscribe(place: &Place, joined: &[Joined]) -> Result<Subscription, Subscribe
     let hub = &place.hub;
     let subscription = hub.subscribe_behind(place.address, &names, first, place.lease.clone())?;
     Ok(subscription
-        .by(place.transport, place.peer)
+        .identify(place.transport, place.peer)
         .audited(place.who.clone(), &names))
 }
 

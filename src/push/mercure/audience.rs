@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use aws_lc_rs::digest::{Context, SHA256};
 
+use crate::sweep::Sweep;
 use crate::sync::lock;
 
 use super::rules::Rules;
@@ -77,8 +78,7 @@ pub(super) struct Audiences(Mutex<Shared>);
 #[derive(Default)]
 struct Shared {
     audiences: HashMap<[u8; 32], Weak<Audience>>,
-    /// Number of audiences at which those without a subscriber are removed.
-    limit: usize,
+    sweep: Sweep,
 }
 
 impl Audiences {
@@ -91,15 +91,11 @@ impl Audiences {
     ) -> Arc<Audience> {
         let key = key(rules, &subscribed, &permitted);
         let mut shared = lock(&self.0);
-        let Shared { audiences, limit } = &mut *shared;
+        let Shared { audiences, sweep } = &mut *shared;
         if let Some(known) = audiences.get(&key).and_then(Weak::upgrade) {
             return known;
         }
-        if audiences.len() >= *limit {
-            audiences.retain(|_, audience| audience.strong_count() > 0);
-            // Doubling, so that the removal costs each subscriber a few steps.
-            *limit = FEWEST.max(2 * audiences.len());
-        }
+        sweep.run(audiences, FEWEST, |audience| audience.strong_count() > 0);
         let audience = Arc::new(Audience::new(rules, subscribed, permitted));
         audiences.insert(key, Arc::downgrade(&audience));
         audience

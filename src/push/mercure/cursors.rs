@@ -10,6 +10,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::config::ChannelName;
 use crate::hub::{Epoch, Hub};
+use crate::sweep::Sweep;
 use crate::sync::lock;
 
 use super::update::Item;
@@ -29,8 +30,7 @@ struct Places {
     /// Epoch of the offsets. Another one begins when the stream of a cluster was made anew.
     epoch: Option<Epoch>,
     offsets: HashMap<Key, u64>,
-    /// Number of ids at which those that the history no longer has are removed.
-    limit: usize,
+    sweep: Sweep,
     /// Offset up to which the history was read.
     through: u64,
     /// The last update that was read.
@@ -89,11 +89,8 @@ impl Places {
             }
             self.newest = Some(item.id.clone());
         }
-        if self.offsets.len() >= self.limit {
-            self.offsets.retain(|_, offset| *offset > floor);
-            // Doubling, so that the removal costs each update a few steps.
-            self.limit = FEWEST.max(2 * self.offsets.len());
-        }
+        let is_available = |offset: &mut u64| *offset > floor;
+        self.sweep.run(&mut self.offsets, FEWEST, is_available);
         floor
     }
 }

@@ -35,7 +35,7 @@ use crate::config::{ChannelName, MercureVersion};
 use crate::http::{Body, Lease};
 use crate::hub::{Data, Draft, Hub, PublishError, PublisherId, SubscribeError};
 use crate::net::{Peer, random};
-use crate::telemetry::audit::Who;
+use crate::telemetry::audit::AuditClient;
 
 pub(crate) use claims::{ClaimFault, Claims, DETAIL, Grant};
 pub(crate) use publication::{FormFault, Publication};
@@ -90,7 +90,7 @@ pub(crate) struct Client {
     /// The client, for the status.
     pub peer: Peer,
     /// The client, for the audit.
-    pub who: Who,
+    pub who: AuditClient,
     /// The permission that limits its stream: that of its token or of its session.
     pub lease: Option<Lease>,
 }
@@ -171,7 +171,7 @@ impl MercureHub {
         let names = std::slice::from_ref(channel);
         let subscription = hub
             .subscribe_behind(client.address, names, offset, client.lease)?
-            .by("mercure", client.peer)
+            .identify("mercure", client.peer)
             .audited(client.who, names);
         let payloads = grant.as_ref().map(|grant| &grant.payloads);
         let told = rules.settings.subscriptions.then(|| {

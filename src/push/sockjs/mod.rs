@@ -41,7 +41,7 @@ use crate::hub::{Format, Hub, SubscribeError};
 use crate::push::client_messages::Receiver;
 use crate::push::websocket::{Form, Listening, open_socket};
 use crate::shutdown::Shutdown;
-use crate::telemetry::audit::Who;
+use crate::telemetry::audit::AuditClient;
 use crate::websocket::{Handshake, asks_for_websocket};
 
 pub(crate) use resource::SockJsResource;
@@ -64,7 +64,7 @@ struct Shared {
 /// The visitor that makes a request, and the limits for the request.
 pub(crate) struct Visitor<'a> {
     /// Identity of the visitor for the audit.
-    pub who: Who,
+    pub who: AuditClient,
     /// Lease of the permission to subscribe, if the app granted one.
     pub lease: Option<Lease>,
     /// Callback for messages of the page; without one they are refused.
@@ -152,7 +152,7 @@ impl SockJs {
                 .0
                 .hub
                 .subscribe_from(address, &channels, from, visitor.lease);
-            let subscription = subscribed?.by("sockjs", peer);
+            let subscription = subscribed?.identify("sockjs", peer);
             Ok(subscription.audited(visitor.who, &channels))
         });
         let attached = attached.map_err(|error| self.refused(&error))?;
@@ -190,7 +190,7 @@ impl SockJs {
         let handshake = Handshake::check(&request)?;
         let subscription = self
             .subscribe(&asked, begin(&request)?, visitor.lease, visitor.client)?
-            .by("sockjs websocket", visitor.client.peer)
+            .identify("sockjs websocket", visitor.client.peer)
             .audited(visitor.who, &asked.channels);
         let listening = Listening {
             subscription,

@@ -158,7 +158,7 @@ async fn every_failure_is_told_in_one_sentence() {
             &certified,
             Some("soup"),
             &[(V3_8, V3_8), (&[1, 19], &[])],
-            "it wants a user and a password (x509-plain); write rfb.user and rfb.password",
+            "it requires a user and a password (x509-plain); write rfb.user and rfb.password",
         ),
         (
             &certified,

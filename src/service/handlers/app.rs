@@ -8,7 +8,7 @@ use http::{Method, Response, StatusCode};
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::http::{Body, Refusal};
-use crate::net::Slot;
+use crate::net::ConnectionPermit;
 use crate::proxy::{self, Forward};
 use crate::router::Route;
 use crate::service::app_requests::AppRequests;
@@ -23,7 +23,7 @@ use crate::service::session_auth::SessionAuth;
 use crate::service::shared::Shared;
 use crate::service::tunnel_permits::TunnelPermits;
 use crate::shutdown::Shutdown;
-use crate::telemetry::audit::{Kind, Opened, What};
+use crate::telemetry::audit::{AuditObject, Kind, Opened};
 use crate::upstream::Upstream;
 use crate::websocket::{Handshake, asks_for_websocket};
 
@@ -116,7 +116,7 @@ impl Apps {
         if let Some((sessions, change)) = change
             && sessions.make(&change, answer.status(), &self.shutdown)
         {
-            for ended in sessions.to_tell(&change) {
+            for ended in sessions.logout_announcements(&change) {
                 if let Some(cluster) = &self.cluster {
                     cluster.report_ended(ended);
                 }
@@ -135,12 +135,12 @@ impl Apps {
     ) -> Result<Response<Body>, Refusal> {
         let handshake = Handshake::check(&exchange.request)?;
         if let Some(entrance) = self.entrances.apps.get(index) {
-            permit_page(entrance, exchange.asking().0)?;
+            permit_page(entrance, exchange.visitor_parts().0)?;
         }
         let version = exchange.request.version();
         let permit = self.route_limits.hold_for_app(index, exchange.context)?;
         let slot = self.permits.take(version, exchange.context)?;
-        let slot = Slot::with_route(slot, permit);
+        let slot = ConnectionPermit::with_route(slot, permit);
         if let Some(app) = grip.filter(GripApp::is_over_http) {
             let opening = (handshake, slot);
             return self
@@ -150,7 +150,7 @@ impl Apps {
         }
         let forward = self.forward(index, upstream, &exchange);
         let audit = exchange.audit;
-        let opened = |app| Opened::new(audit.who(), What::new(Kind::WebSocket, app));
+        let opened = |app| Opened::new(audit.client(), AuditObject::new(Kind::WebSocket, app));
         proxy::open_tunnel(forward, exchange.request, handshake, slot, opened).await
     }
 

@@ -69,7 +69,7 @@ impl Channels {
         let rest = exchange.head.path.as_str().get(at..).unwrap_or_default();
         let Some(address) = Address::parse(rest) else {
             let refusal = Refusal::not_found(
-                "this is no channel; its name is words of letters, digits, - and _, joined by dots",
+                "this is not the name of a channel: that is words of letters, digits, - and _, joined by dots",
             );
             return Err(exchange.refuse(refusal, &self.shutdown));
         };
@@ -80,18 +80,18 @@ impl Channels {
         let mut response = match address {
             Address::Asset(file) => asset(file, exchange.request.headers())?,
             Address::Presence(name) => {
-                let (asking, audit) = exchange.asking();
+                let (visitor_parts, audit) = exchange.visitor_parts();
                 let names = std::slice::from_ref(&name);
-                self.auth.permit(names, asking, audit).await?;
+                self.auth.permit(names, visitor_parts, audit).await?;
                 self.presence(&name)?
             }
             Address::SockJs(rest) => self.sockjs.handle(rest, exchange).await?,
             Address::Channels(names) => {
-                exchange.audit.about(hub::channels_named(&names));
+                exchange.audit.set_object(hub::channels_named(&names));
                 self.channels(names, exchange).await?
             }
         };
-        // A page of another origin that may listen has to be told so by the server it asks (Fetch §3.2).
+        // A page of another origin may only read a response that permits it (Fetch §3.2).
         if let Some(origin) = origin {
             let headers = response.headers_mut();
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -113,7 +113,7 @@ impl Channels {
         if !headers.contains_key(ORIGIN) && !is_socket {
             return Ok(());
         }
-        permit_page(&self.entrances.hub, exchange.asking().0)
+        permit_page(&self.entrances.hub, exchange.visitor_parts().0)
     }
 
     async fn channels(
@@ -146,7 +146,7 @@ impl Channels {
         let told = self.hub.rules(name).is_some_and(|rules| rules.presence);
         if !told {
             return Err(Refusal::not_found(format!(
-                "there is no channel {name} that tells who listens"
+                "there is no channel {name} that reports its subscribers"
             )));
         }
         let presence = self.hub.presence(name);

@@ -13,15 +13,15 @@ use crate::access::session::Visitor;
 use crate::bridge::{self, Connection, Consoles, Newcomer, Recorder, Subprotocol, Tap};
 use crate::config::{self, ChannelName, Config};
 use crate::http::{Body, ClosedFor, Lease, Refusal, refuse};
-use crate::net::Slot;
+use crate::net::ConnectionPermit;
 use crate::rfb::Rejection;
 use crate::service::exchange::Exchange;
 use crate::service::handlers::console_refusals::{not_admitted, not_shared, unresolved};
 use crate::service::handlers::console_rules::Rules;
 use crate::service::handlers::presence_stream::{Rights, presence_stream};
-use crate::service::handlers::shared_console::{Question, SharedConsoles, viewer_name};
+use crate::service::handlers::shared_console::{SharedConsoles, ViewersRequest, viewer_name};
 use crate::service::handlers::target_connection::{
-    NotConnected, TurnedAway, connect, header, log_in, record,
+    HostRefusal, NotConnected, connect, header, log_in, record,
 };
 use crate::service::handlers::token_watch;
 use crate::service::handlers::wok_page::WokPage;
@@ -109,7 +109,7 @@ impl Console {
         &self,
         mut exchange: Exchange<'_>,
     ) -> Result<Response<Body>, Refusal> {
-        let question = self.shared.question(&exchange.request);
+        let question = self.shared.parse_request(&exchange.request);
         if let Some(question) = question.transpose() {
             let answered = match question {
                 Ok(question) => Box::pin(self.answer(question, &mut exchange)).await,
@@ -143,17 +143,17 @@ impl Console {
             leads_to,
         } = found;
         let target = match leads_to {
-            LeadsTo::Channel(channel) => {
+            TokenTarget::Channel(channel) => {
                 at_hub?;
                 let subprotocol = Subprotocol::choose(&handshake, &[])?;
                 let page = &self.wok_page;
                 let opening = page.permit(channel, subprotocol, visitor, &mut exchange);
                 let opening = opening.await?;
-                let spent = self.targets.spend(&asked).await;
+                let spent = self.targets.mark_used(&asked).await;
                 spent.map_err(|error| not_admitted(&error))?;
                 return page.open(opening, exchange, handshake);
             }
-            LeadsTo::Console(target) => *target,
+            TokenTarget::Console(target) => *target,
         };
         let rules = Rules::of(&self.shared, &target, visitor.as_ref(), exchange.head);
         let subprotocol = Subprotocol::choose(&handshake, target.subprotocols())?;
@@ -161,25 +161,31 @@ impl Console {
             Some(visitor) => Some(self.sessions.lease(visitor, &target).await?),
             None => None,
         };
-        // After the permission, so that nobody else learns what the token is for.
+        // After the permission, so that no other visitor learns the purpose of the token.
         let rules = rules?;
         let slot = self.permits.take(exchange.request.version(), context)?;
         // A single-use link is used up when all else has said yes, and before anything is opened.
-        let spent = self.targets.spend(&asked).await;
+        let spent = self.targets.mark_used(&asked).await;
         spent.map_err(|error| not_admitted(&error))?;
         let connecting = self.connect(&target, rules, lease.as_ref(), &mut exchange);
         let (socket, tap) = match connecting.await {
             Ok(connected) => connected,
             Err(NotConnected::Refused(refusal)) => return Err(refusal),
-            Err(NotConnected::TurnedAway(turned_away)) => {
-                return Ok(self.turn_away(exchange, handshake, subprotocol, slot, turned_away));
+            Err(NotConnected::HostRefusal(turned_away)) => {
+                return Ok(self.refuse_in_rfb(exchange, handshake, subprotocol, slot, turned_away));
             }
         };
         let boundary = target.boundary.clone();
         let times = self.times(&target);
         let watch = || {
             let targets = Arc::clone(&self.targets);
-            token_watch::watch(targets, asked, seen(&target), times, &self.shutdown)
+            token_watch::watch(
+                targets,
+                asked,
+                watched_target(&target),
+                times,
+                &self.shutdown,
+            )
         };
         let opened = bridge::Opened {
             socket,
@@ -207,9 +213,9 @@ impl Console {
         &self,
         exchange: &mut Exchange<'_>,
     ) -> Result<(Found, Result<(), Refusal>), Refusal> {
-        permit_page(&self.entrances.bridge, exchange.asking().0)?;
+        permit_page(&self.entrances.bridge, exchange.visitor_parts().0)?;
         self.limit.check(exchange.context)?;
-        // Before the app is asked, which sees no password of Noren.
+        // Before the query to the app, which gets no password of Noren.
         let at_hub = self.wok_page.enter(exchange).await;
         Ok((self.look_up(exchange).await?, at_hub))
     }
@@ -218,7 +224,7 @@ impl Console {
     /// checked before.
     async fn look_up(&self, exchange: &mut Exchange<'_>) -> Result<Found, Refusal> {
         let context = exchange.context;
-        // Before the token is looked at: who is not logged in does not learn which tokens there are.
+        // Before the look-up: a visitor without a login must not learn which tokens exist.
         let visitor = self.visitor(exchange).await?;
         let token = self.token(exchange)?;
         let place = self.limit.hold(context).await?;
@@ -233,7 +239,7 @@ impl Console {
         };
         let leads_to = if let Some(channel) = self.wok_page.channel_of(asked.token()) {
             forgive(place);
-            LeadsTo::Channel(channel)
+            TokenTarget::Channel(channel)
         } else {
             let found = self.targets.resolve(&asked).await;
             if !matches!(found, Err(ResolveError::Unknown)) {
@@ -243,7 +249,7 @@ impl Console {
             // The id of a server is no secret, as a token is.
             let tells_name = self.tells_names || target.server.is_some();
             exchange.audit.found(&target, tells_name);
-            LeadsTo::Console(Box::new(target))
+            TokenTarget::Console(Box::new(target))
         };
         Ok(Found {
             asked,
@@ -306,14 +312,14 @@ impl Console {
     /// Responds to a page's request about the viewers of a console, for a visitor who may open it.
     async fn answer(
         &self,
-        question: Question,
+        question: ViewersRequest,
         exchange: &mut Exchange<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let (found, _) = self.find(exchange).await?;
         let Found {
             asked,
             visitor,
-            leads_to: LeadsTo::Console(target),
+            leads_to: TokenTarget::Console(target),
         } = found
         else {
             return Err(not_shared());
@@ -334,15 +340,21 @@ impl Console {
         if is_single_use && !is_there {
             return Err(not_admitted(&LinkError::Used));
         }
-        if let (Question::Events, Some(view)) = (question, &view) {
-            // It lasts as long as a console, and its token is looked at as often.
+        if let (ViewersRequest::Events, Some(view)) = (question, &view) {
+            // It lasts as long as a console, and its token is checked as often.
             let slot = self
                 .permits
                 .take(exchange.request.version(), exchange.context)?;
             let times = self.times(&target);
             let watch = || {
                 let targets = Arc::clone(&self.targets);
-                token_watch::watch(targets, asked, seen(&target), times, &self.shutdown)
+                token_watch::watch(
+                    targets,
+                    asked,
+                    watched_target(&target),
+                    times,
+                    &self.shutdown,
+                )
             };
             let rights = Rights {
                 lease,
@@ -372,15 +384,15 @@ impl Console {
 
     /// Opens a WebSocket only to refuse the client in the RFB protocol: viewers show a reason that arrives this way,
     /// and nothing of an HTTP response. The access line shows the refusal like an ordinary one.
-    fn turn_away(
+    fn refuse_in_rfb(
         &self,
         exchange: Exchange<'_>,
         handshake: Handshake,
         subprotocol: Subprotocol,
-        slot: Option<Slot>,
-        turned_away: TurnedAway,
+        slot: Option<ConnectionPermit>,
+        turned_away: HostRefusal,
     ) -> Response<Body> {
-        let TurnedAway {
+        let HostRefusal {
             reason,
             limit,
             refusal,
@@ -390,7 +402,7 @@ impl Console {
         let around = (exchange.context, &self.settings, &self.shutdown);
         let request = exchange.request;
         let mut response =
-            bridge::turn_away(request, handshake, subprotocol, rejection, slot, around);
+            bridge::refuse_in_rfb(request, handshake, subprotocol, rejection, slot, around);
         response.extensions_mut().insert(ClosedFor(refusal));
         response
     }
@@ -414,8 +426,8 @@ impl Console {
 }
 
 /// The properties of a target that the token watch compares later.
-fn seen(target: &Target) -> token_watch::Seen {
-    token_watch::Seen {
+fn watched_target(target: &Target) -> token_watch::WatchedTarget {
+    token_watch::WatchedTarget {
         key: target.key(),
         view_only: target.view_only,
         server: target.server.clone(),
@@ -426,11 +438,11 @@ fn seen(target: &Target) -> token_watch::Seen {
 struct Found {
     asked: TargetRequest,
     visitor: Option<Visitor>,
-    leads_to: LeadsTo,
+    leads_to: TokenTarget,
 }
 
 /// The object that a token leads to.
-enum LeadsTo {
+enum TokenTarget {
     Channel(ChannelName),
     Console(Box<Target>),
 }

@@ -40,7 +40,10 @@ impl ConsolePages {
     ) -> Result<Response<Body>, Refusal> {
         let path = exchange.head.path.as_str();
         if !matches!(*exchange.request.method(), Method::GET | Method::HEAD) {
-            let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "these pages take GET only");
+            let refusal = Refusal::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "these pages accept GET only",
+            );
             return Err(exchange.refuse(refusal.allow("GET, HEAD"), &self.shutdown));
         }
         let Some(name) = path.get(at..) else {
@@ -49,7 +52,7 @@ impl ConsolePages {
         };
         let answered = match name {
             "list" => console.list(&mut exchange).await.map(Some),
-            "about" => console.about(&mut exchange).await.map(Some),
+            "about" => console.rights(&mut exchange).await.map(Some),
             _ => Ok(None),
         };
         let (parts, body) = exchange.request.into_parts();

@@ -7,7 +7,7 @@ use crate::tokens::{LinkError, ResolveError};
 
 /// The refusal of a request about viewers for a console that is not shared.
 pub(super) fn not_shared() -> Refusal {
-    Refusal::not_found("this console is not shared, so it has no viewers to ask about")
+    Refusal::not_found("this console is not shared, so it has no list of viewers")
 }
 
 /// The refusal for a client whose link is not valid. It reveals nothing about existing targets.
@@ -43,8 +43,8 @@ pub(super) fn not_admitted(error: &LinkError) -> Refusal {
 /// The refusal for a token that leads to no target.
 pub(super) fn unresolved(error: &ResolveError) -> Refusal {
     let refusal = match error {
-        // A malformed line is told in the log; no one else's fault must show whether a token exists.
-        // Neither must it show whether it leads to something that is not permitted.
+        // A malformed line is reported in the log; the client must not learn whether a token exists.
+        // Nor whether the token leads to a target that is not permitted.
         ResolveError::Unknown | ResolveError::Malformed { .. } | ResolveError::Forbidden { .. } => {
             Refusal::not_found("this token is not known here; the console may have been closed")
         }

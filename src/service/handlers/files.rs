@@ -31,7 +31,7 @@ impl Files {
     ) -> Result<Response<Body>, Refusal> {
         let head = exchange.head;
         let (parts, body) = exchange.request.into_parts();
-        // Nobody wants it, and its sender still gets the answer.
+        // The body is of no use, but its sender still has to get the response.
         refuse(body, &self.shutdown);
         let Some(directory) = self.directories.get(index) else {
             return Err(Refusal::not_found("nothing is served at this address"));

@@ -24,7 +24,7 @@ use crate::push::{Outcome, Receiver};
 use crate::router::Route;
 use crate::service::app_requests::{AppRequests, collect};
 use crate::service::channel_auth::Permit;
-use crate::service::exchange::Asking;
+use crate::service::exchange::VisitorParts;
 use crate::service::handlers::publications::{draft, own_id, publish_whole};
 use crate::service::headers::ResponseHeaders;
 use crate::service::page_message::{EVENT, ID, KEY, PageMessage, set_message_type};
@@ -161,7 +161,7 @@ impl PageMessages {
         };
         if let Err(error) = published {
             warn!(%channel, %error, "a response of the app could not be published");
-            // The visitor may try again: nobody has seen it.
+            // The visitor may try again: no subscriber has seen the message.
             if error.may_pass() {
                 return Err(publish_refusal(&error, self.hub.retry()));
             }
@@ -174,7 +174,7 @@ impl PageMessages {
         self: &Arc<Self>,
         names: &[ChannelName],
         permit: &Permit,
-        asking: Asking<'_>,
+        visitor_parts: VisitorParts<'_>,
     ) -> Option<Receiver> {
         let parts = permit.lease.as_ref().map(Lease::parts).unwrap_or_default();
         let names: Vec<_> = names
@@ -183,7 +183,7 @@ impl PageMessages {
             .filter(|(_, name)| {
                 let rules = self.hub.rules(name);
                 rules.is_some_and(|rules| {
-                    // A wrong password would not count here, so none is looked at: such a page sends POST requests.
+                    // A wrong password would not be counted here, so none is checked: such a page sends POST requests.
                     let index = self.apps.position(rules.app.as_deref());
                     rules.publish.contains(&Publisher::App)
                         && permit.may_publish(name, &rules)
@@ -197,10 +197,10 @@ impl PageMessages {
         }
         let (own, head, context) = (
             Arc::clone(self),
-            asking.head.clone(),
-            asking.context.clone(),
+            visitor_parts.head.clone(),
+            visitor_parts.context.clone(),
         );
-        let headers = visitor(asking.headers);
+        let headers = visitor(visitor_parts.headers);
         Some(Arc::new(move |channel, draft, id| {
             // A channel that the app does not permit any more takes no messages either.
             let permitted = names.iter().any(|(name, lease)| {

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::bridge::{ConsoleView, Revocation};
 use crate::http::{Body, BoxError, Lease};
-use crate::net::Slot;
+use crate::net::ConnectionPermit;
 use crate::push::set_headers;
 use crate::shutdown::Shutdown;
 
@@ -29,7 +29,7 @@ pub(super) struct Rights {
     /// True if the rights are those of one viewer, and end with it: its link opens nothing else.
     pub(super) are_of_viewer: bool,
     /// The permit of the stream, if it counts as a connection of its own.
-    pub(super) _slot: Option<Slot>,
+    pub(super) _slot: Option<ConnectionPermit>,
 }
 
 /// The body of a stream.
@@ -69,7 +69,7 @@ async fn feed(
 ) {
     let mut changes = view.changes();
     while !view.has_ended() {
-        // Before it is looked at, so that no change is missed.
+        // Before the state is read, so that no change is missed.
         changes.mark_unchanged();
         if is_of_viewer && !name.is_some_and(|name| view.has(name)) {
             return;

@@ -39,7 +39,7 @@ pub(super) fn draft(
         let text = String::from_utf8(bytes.into()).map_err(|_| unsound("UTF-8"))?;
         Data::text(text)
     } else {
-        // A copy, which holds neither the buffer it came in nor its place in the memory for request bodies.
+        // A copy, which keeps neither the receive buffer nor its share of the memory for request bodies.
         Data::bytes(Bytes::copy_from_slice(&bytes))
     };
     Ok(labels(parameters, data))

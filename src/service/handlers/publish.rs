@@ -14,7 +14,7 @@ use crate::jwt;
 use crate::push::publish_refusal;
 use crate::service::audit_record::AuditRecord;
 use crate::service::channel_auth::ChannelAuth;
-use crate::service::exchange::{Asking, Exchange, bearer};
+use crate::service::exchange::{Exchange, VisitorParts, bearer};
 use crate::service::handlers::page_messages::PageMessages;
 use crate::service::handlers::publications::{draft, labels, own_id, publish_whole};
 use crate::service::page_message::PageMessage;
@@ -61,13 +61,13 @@ impl Publish {
         };
         let (head, context, audit) = (exchange.head, exchange.context, exchange.audit);
         let (parts, body) = exchange.request.into_parts();
-        let asking = Asking {
+        let visitor_parts = VisitorParts {
             headers: &parts.headers,
             query: parts.uri.query(),
             head,
             context,
         };
-        let trusted = match self.may_post(&name, &rules, asking, audit).await {
+        let trusted = match self.may_post(&name, &rules, visitor_parts, audit).await {
             Ok(trusted) => trusted,
             Err(refusal) => {
                 refuse(body, &self.shutdown);
@@ -95,7 +95,7 @@ impl Publish {
             let object = serde_json::json!({"id": id.to_string()});
             return Ok(json(StatusCode::ACCEPTED, &object));
         }
-        // The app is not asked about a message that could not be published whatever it says.
+        // The app is not queried about a message that cannot be published anyway.
         if let Some(fault) = labels(parameters, Data::text("")).fault() {
             return Err(Refusal::bad_request(fault));
         }
@@ -130,19 +130,21 @@ impl Publish {
         &self,
         name: &ChannelName,
         rules: &config::Channel,
-        asking: Asking<'_>,
+        visitor_parts: VisitorParts<'_>,
         audit: &mut AuditRecord,
     ) -> Result<bool, Refusal> {
         let by_token = rules.publish.contains(&Publisher::Token);
         let by_app = rules.publish.contains(&Publisher::App);
         let auth = &self.auth;
         if by_token {
-            if let Some(token) = bearer(asking.headers)
-                && self.is_publish_token(token, by_app, asking.context).await?
+            if let Some(token) = bearer(visitor_parts.headers)
+                && self
+                    .is_publish_token(token, by_app, visitor_parts.context)
+                    .await?
             {
                 return Ok(true);
             }
-            let by_signed = auth.is_publisher(name, rules, asking, audit, !by_app);
+            let by_signed = auth.is_publisher(name, rules, visitor_parts, audit, !by_app);
             if by_signed.await? {
                 return Ok(true);
             }
@@ -150,7 +152,7 @@ impl Publish {
         if !by_app {
             return Err(not_permitted(rules));
         }
-        let permitted = auth.permit(std::slice::from_ref(name), asking, audit);
+        let permitted = auth.permit(std::slice::from_ref(name), visitor_parts, audit);
         if permitted.await?.may_publish(name, rules) {
             Ok(false)
         } else {

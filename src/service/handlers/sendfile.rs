@@ -45,7 +45,7 @@ impl Offloads {
             return None;
         }
         Some(OffloadRequest {
-            // Whatever was asked, the app has answered it, with a file.
+            // The app has handled the request and named a file.
             method: match *request.method() {
                 Method::HEAD => Method::HEAD,
                 _ => Method::GET,

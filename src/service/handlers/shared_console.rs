@@ -40,7 +40,7 @@ pub(super) struct SharedConsoles {
 
 /// A request about the viewers of a console.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Question {
+pub(super) enum ViewersRequest {
     /// The viewers now.
     Now,
     /// The viewers now, and again after each change.
@@ -79,20 +79,23 @@ impl SharedConsoles {
     }
 
     /// Parses a request about viewers or the keyboard; `None` for a WebSocket.
-    pub(super) fn question<B>(&self, request: &Request<B>) -> Result<Option<Question>, Refusal> {
+    pub(super) fn parse_request<B>(
+        &self,
+        request: &Request<B>,
+    ) -> Result<Option<ViewersRequest>, Refusal> {
         if asks_for_websocket(request) || !self.are_possible() {
             return Ok(None);
         }
         match *request.method() {
             Method::GET if accepts(request.headers(), "text/event-stream") => {
-                Ok(Some(Question::Events))
+                Ok(Some(ViewersRequest::Events))
             }
             Method::GET if accepts(request.headers(), "application/json") => {
-                Ok(Some(Question::Now))
+                Ok(Some(ViewersRequest::Now))
             }
             Method::POST => match parameter(request.uri().query(), "keyboard")?.as_deref() {
-                Some("take") => Ok(Some(Question::Take)),
-                Some("give") => Ok(Some(Question::Give)),
+                Some("take") => Ok(Some(ViewersRequest::Take)),
+                Some("give") => Ok(Some(ViewersRequest::Give)),
                 _ => Err(Refusal::bad_request("say keyboard=take or keyboard=give")),
             },
             _ => Ok(None),
@@ -172,7 +175,7 @@ impl SharedConsoles {
             .consoles
             .join(wanted, newcomer, opening, &self.shutdown);
         let viewer = joining.await?;
-        // Whoever opened it may have had a name for it that is not recorded.
+        // The console may have been opened by a name that is not recorded.
         if !viewer.is_recorded()
             && let Some(tap) = record(self.recorder.as_ref(), found, begin, &self.shutdown).await?
         {
@@ -183,7 +186,7 @@ impl SharedConsoles {
 
     /// Responds to a request about viewers or the keyboard, except a request for events.
     pub(super) fn answer(
-        question: Question,
+        question: ViewersRequest,
         view: Option<&ConsoleView>,
         settings: &config::Shared,
         name: Option<&str>,
@@ -196,12 +199,12 @@ impl SharedConsoles {
             )),
         };
         match question {
-            Question::Now | Question::Events => {}
-            Question::Take => {
+            ViewersRequest::Now | ViewersRequest::Events => {}
+            ViewersRequest::Take => {
                 let (view, name) = viewer()?;
                 view.take_keyboard(name)?;
             }
-            Question::Give => {
+            ViewersRequest::Give => {
                 let (view, name) = viewer()?;
                 view.give_keyboard(name)?;
             }

@@ -49,10 +49,13 @@ impl SockJsHandler {
             let refusal = Refusal::not_found("SockJS has nothing at this address");
             return Err(exchange.refuse(refusal, &self.shutdown));
         };
-        exchange.audit.about(channels_named(&asked.channels));
+        exchange.audit.set_object(channels_named(&asked.channels));
         let permit = if asked.needs_permission(exchange.request.method()) {
-            let (asking, audit) = exchange.asking();
-            let permitted = self.auth.permit(&asked.channels, asking, audit).await;
+            let (visitor_parts, audit) = exchange.visitor_parts();
+            let permitted = self
+                .auth
+                .permit(&asked.channels, visitor_parts, audit)
+                .await;
             match permitted {
                 Ok(permit) => permit,
                 Err(denied) => return Err(exchange.refuse(denied, &self.shutdown)),
@@ -60,10 +63,12 @@ impl SockJsHandler {
         } else {
             Permit::default()
         };
-        let (asking, audit) = exchange.asking();
+        let (visitor_parts, audit) = exchange.visitor_parts();
         let visitor = Visitor {
             who: audit.listener(permit.lease.as_ref()),
-            receiver: self.messages.receiver(&asked.channels, &permit, asking),
+            receiver: self
+                .messages
+                .receiver(&asked.channels, &permit, visitor_parts),
             lease: permit.lease,
             body: self.bodies.limits(),
             budget: self.bodies.budget(exchange.context),

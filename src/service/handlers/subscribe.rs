@@ -57,8 +57,8 @@ impl Subscribe {
             }
             return Ok(response);
         }
-        let (asking, audit) = exchange.asking();
-        let permit = self.auth.permit(names, asking, audit).await?;
+        let (visitor_parts, audit) = exchange.visitor_parts();
+        let permit = self.auth.permit(names, visitor_parts, audit).await?;
         if transport == Transport::Page {
             // Only now is it said which channels there are.
             if let Some(unknown) = names.iter().find(|name| self.hub.rules(name).is_none()) {
@@ -73,21 +73,24 @@ impl Subscribe {
         };
         let who = audit.listener(lease.as_ref());
         let compress = compresses(&self.hub, names, lease.is_some());
-        let subscription = subscribe(&self.hub, names, parameters, lease, asking)?;
-        let subscription = subscription.by(by, asking.context.peer);
+        let subscription = subscribe(&self.hub, names, parameters, lease, visitor_parts)?;
+        let subscription = subscription.identify(by, visitor_parts.context.peer);
         if transport == Transport::Stream {
             let format = parameters.format.unwrap_or(match names {
                 [_] => Format::Plain,
                 _ => Format::Json,
             });
             let subscription = subscription.audited(who, names);
-            let coding = compress.then(|| push::preferred(asking.headers)).flatten();
+            let coding = compress
+                .then(|| push::preferred(visitor_parts.headers))
+                .flatten();
             let options = EventStreamOptions::new(format)
                 .with_named_keep_alive(parameters.named_keep_alive)
                 .with_coding(coding);
             return Ok(push::event_stream(&self.hub, subscription, options));
         }
-        self.poll(subscription, parameters, asking.headers).await
+        self.poll(subscription, parameters, visitor_parts.headers)
+            .await
     }
 
     async fn poll(
@@ -118,13 +121,13 @@ impl Subscribe {
         mut exchange: Exchange<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let handshake = Handshake::check(&exchange.request)?;
-        let (asking, audit) = exchange.asking();
-        let permit = self.auth.permit(&names, asking, audit).await?;
-        let receiver = self.messages.receiver(&names, &permit, asking);
+        let (visitor_parts, audit) = exchange.visitor_parts();
+        let permit = self.auth.permit(&names, visitor_parts, audit).await?;
+        let receiver = self.messages.receiver(&names, &permit, visitor_parts);
         let who = audit.listener(permit.lease.as_ref());
         let compress = compresses(&self.hub, &names, permit.lease.is_some());
-        let subscription = subscribe(&self.hub, &names, parameters, permit.lease, asking)?
-            .by("websocket", asking.context.peer);
+        let subscription = subscribe(&self.hub, &names, parameters, permit.lease, visitor_parts)?
+            .identify("websocket", visitor_parts.context.peer);
         let listening = Listening {
             subscription: subscription.audited(who, &names),
             receiver,
@@ -149,7 +152,7 @@ fn ended(end: End) -> Refusal {
     let (status, reason) = match end {
         End::Refused => (
             StatusCode::FORBIDDEN,
-            "the application does not permit one of these channels to you any more",
+            "the application no longer permits you to use one of these channels",
         ),
         End::Expired => (
             StatusCode::UNAUTHORIZED,

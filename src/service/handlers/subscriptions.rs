@@ -8,7 +8,7 @@ use http::StatusCode;
 use crate::config::ChannelName;
 use crate::http::{Lease, Refusal};
 use crate::hub::{Hub, Parameters, SubscribeError, Subscription};
-use crate::service::exchange::Asking;
+use crate::service::exchange::VisitorParts;
 
 /// Subscribes a client to channels, from the position that its request names.
 pub(super) fn subscribe(
@@ -16,10 +16,10 @@ pub(super) fn subscribe(
     names: &[ChannelName],
     parameters: &Parameters,
     lease: Option<Lease>,
-    asking: Asking<'_>,
+    visitor_parts: VisitorParts<'_>,
 ) -> Result<Subscription, Refusal> {
-    let from = parameters.begin(asking.headers);
-    let address = asking.context.peer.counted_as();
+    let from = parameters.begin(visitor_parts.headers);
+    let address = visitor_parts.context.peer.counted_as();
     let subscribed = hub.subscribe_from(address, names, from, lease);
     subscribed.map_err(|error| unsubscribed(&error, hub.retry()))
 }

@@ -23,7 +23,7 @@ pub(super) async fn connect(target: &Target, limit: Duration) -> Result<Outgoing
         let (status, reason) = match error {
             DialError::Slow { .. } | DialError::Connect(ConnectError::Slow { .. }) => (
                 StatusCode::GATEWAY_TIMEOUT,
-                "the console behind this token did not answer in time",
+                "the console behind this token did not respond in time",
             ),
             DialError::Handshake { .. } => (
                 StatusCode::BAD_GATEWAY,
@@ -40,9 +40,9 @@ pub(super) async fn connect(target: &Target, limit: Duration) -> Result<Outgoing
 
 /// The header of a recording, with the client of an audit record.
 pub(super) fn header(target: &Target, audit: &AuditRecord) -> Header {
-    let who = audit.who();
+    let who = audit.client();
     let mut header = Header::new(now_milliseconds(), target.to_string(), who.peer);
-    header.console.clone_from(&audit.what().console);
+    header.console.clone_from(&audit.object().console);
     let user = who.user.or(who.login).or(who.certificate);
     header.user = user.map(|user| user.to_string());
     header
@@ -67,7 +67,7 @@ pub(super) async fn record(
 
 /// A host that accepts the connection and refuses Noren's login: the reason for the browser, and the refusal for the
 /// log.
-pub(super) struct TurnedAway {
+pub(super) struct HostRefusal {
     pub(super) reason: &'static str,
     /// Time limit for the browser to send its version.
     pub(super) limit: Duration,
@@ -77,7 +77,7 @@ pub(super) struct TurnedAway {
 /// Reasons why a client gets no console.
 pub(super) enum NotConnected {
     Refused(Refusal),
-    TurnedAway(TurnedAway),
+    HostRefusal(HostRefusal),
 }
 
 impl From<Refusal> for NotConnected {
@@ -86,9 +86,9 @@ impl From<Refusal> for NotConnected {
     }
 }
 
-impl From<TurnedAway> for NotConnected {
-    fn from(turned_away: TurnedAway) -> Self {
-        Self::TurnedAway(turned_away)
+impl From<HostRefusal> for NotConnected {
+    fn from(turned_away: HostRefusal) -> Self {
+        Self::HostRefusal(turned_away)
     }
 }
 
@@ -98,7 +98,7 @@ pub(super) async fn log_in(
     target: &Target,
     rules: Option<Rules>,
     audit: &mut AuditRecord,
-) -> Result<Connection, TurnedAway> {
+) -> Result<Connection, HostRefusal> {
     let (Some(rfb), Some(rules)) = (target.rfb(), rules) else {
         return Ok(Connection::Raw(connection));
     };
@@ -108,15 +108,15 @@ pub(super) async fn log_in(
         let (status, reason) = if error.is_slow() {
             (
                 StatusCode::GATEWAY_TIMEOUT,
-                "the console behind this token did not answer in time",
+                "the console behind this token did not respond in time",
             )
         } else {
             (
                 StatusCode::BAD_GATEWAY,
-                "the console behind this token does not let Noren in; its log says why",
+                "the console behind this token refuses Noren; the log of Noren says why",
             )
         };
-        TurnedAway {
+        HostRefusal {
             reason,
             limit: login.limit(),
             refusal: Refusal::new(status, reason).because(&error),

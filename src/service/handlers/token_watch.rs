@@ -30,7 +30,7 @@ impl Times {
 
 /// The target of the token when the tunnel was opened.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct WatchedTarget {
     /// Identity of the target: its address and other distinguishing properties.
     pub(super) key: Arc<str>,
     /// True if the token permitted viewing only.
@@ -43,7 +43,7 @@ pub(super) struct Seen {
 pub(super) fn watch(
     targets: Arc<Resolver>,
     asked: TargetRequest,
-    seen: Seen,
+    seen: WatchedTarget,
     times: Times,
     shutdown: &Shutdown,
 ) -> Revocation {
@@ -81,7 +81,7 @@ async fn expired(end: Option<u64>) {
 
 /// True if the tunnel may stay open: the token still has the same target and was not reduced to viewing, or its source
 /// could not be read in time, or the console may outlive its token.
-async fn is_still(targets: &Resolver, asked: &TargetRequest, seen: &Seen) -> bool {
+async fn is_still(targets: &Resolver, asked: &TargetRequest, seen: &WatchedTarget) -> bool {
     match targets.resolve_again(asked).await {
         Ok(now) => now.key() == seen.key && (seen.view_only || !now.view_only),
         Err(ResolveError::Unknown) => match &seen.server {

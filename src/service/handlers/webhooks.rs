@@ -65,7 +65,7 @@ impl Webhooks {
             WebhookFault::Refused(error) => publish_refusal(&error, self.hub.retry()),
             fault => Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, fault.to_string()),
         })?;
-        audit.about(channel.to_string());
+        audit.set_object(channel.to_string());
         let id = published.acknowledged().await;
         let id = id.map_err(|error| publish_refusal(&error, self.hub.retry()))?;
         let object = serde_json::json!({"id": id.to_string()});
@@ -110,7 +110,7 @@ impl Webhooks {
         }
         verified.map_err(|unbelieved| {
             webhook.refuse(&unbelieved);
-            // Whoever sent it is not told more than that.
+            // The sender learns no more than that.
             let reason = match unbelieved {
                 Unbelieved::Late(..) => "it was signed too long ago, or one of the clocks is wrong",
                 Unbelieved::Wrong | Unbelieved::Unsigned(_) => "its signature is not right",

@@ -69,7 +69,7 @@ impl WokPage {
 
     /// The channel that this token names, if any.
     pub(super) fn channel_of(&self, token: &Token) -> Option<ChannelName> {
-        let found = self.tokens.iter().find(|(name, _)| token.means(name));
+        let found = self.tokens.iter().find(|(name, _)| token.matches(name));
         found.map(|(_, channel)| channel.clone())
     }
 
@@ -82,14 +82,16 @@ impl WokPage {
         exchange: &mut Exchange<'_>,
     ) -> Result<Opening, Refusal> {
         let names = std::slice::from_ref(&channel);
-        let (asking, audit) = exchange.asking();
-        audit.about(channels_named(names));
+        let (visitor_parts, audit) = exchange.visitor_parts();
+        audit.set_object(channels_named(names));
         let permit = match visitor {
             Some(visitor) => {
-                let permitted = self.auth.permit_visitor(names, visitor, asking, audit);
+                let permitted = self
+                    .auth
+                    .permit_visitor(names, visitor, visitor_parts, audit);
                 permitted.await?
             }
-            None => self.auth.permit(names, asking, audit).await?,
+            None => self.auth.permit(names, visitor_parts, audit).await?,
         };
         Ok(Opening {
             subprotocol,
@@ -108,13 +110,13 @@ impl WokPage {
         let parameters = Parameters::parse(exchange.request.uri().query()).unwrap_or_default();
         let rules = self.hub.rules(&opening.channel);
         let names = vec![opening.channel];
-        let (asking, _) = exchange.asking();
-        let subscription = subscribe(&self.hub, &names, &parameters, opening.lease, asking)?;
+        let (visitor_parts, _) = exchange.visitor_parts();
+        let subscription = subscribe(&self.hub, &names, &parameters, opening.lease, visitor_parts)?;
         let protocol = opening.subprotocol.name();
         let listening = Listening {
             subscription: subscription
-                .by("websocket", exchange.context.peer)
-                .audited(exchange.audit.who(), &names),
+                .identify("websocket", exchange.context.peer)
+                .audited(exchange.audit.client(), &names),
             names,
             form: Form::Wok {
                 boundary: rules

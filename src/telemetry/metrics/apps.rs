@@ -190,7 +190,7 @@ impl AppMetrics {
     }
 
     /// Records the time until the head of the response.
-    pub fn answered(&self, after: Duration) {
+    pub fn record_response(&self, after: Duration) {
         self.answer.observe(after.as_secs_f64());
     }
 

@@ -1,9 +1,14 @@
 use std::future::Future;
 use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
 
 use super::*;
 use crate::config::{SourceKind, StaticTarget, TokenSource};
 use crate::tokens::encode;
+use crate::tokens::file_access::CONCURRENT;
+use crate::tokens::sources::RETRY_STEP;
 use crate::tokens::test_directory::TestDirectory;
 
 fn run<T>(future: impl Future<Output = T>) -> T {
@@ -214,9 +219,10 @@ fn a_look_up_that_gets_no_turn_is_given_up_after_the_limit() {
     let mut bridge = bridge(vec![SourceKind::Sockets(directory.path().to_owned())]);
     bridge.connect = Duration::from_millis(10);
     let resolver = resolver(&bridge);
-    let all = u32::try_from(READERS).expect("a small number");
+    let all = u32::try_from(CONCURRENT).expect("a small number");
     let _busy = resolver
-        .readers
+        .files
+        .permits
         .try_acquire_many(all)
         .expect("nobody reads yet");
     let result = run(resolver.find(&token("a")));

@@ -152,8 +152,8 @@ impl Links {
     }
 
     /// Records the use of a single-use link.
-    pub(super) fn spend(&self, once: &Once) -> Result<(), LinkError> {
-        self.used.spend(once, now_seconds())
+    pub(super) fn mark_used(&self, once: &Once) -> Result<(), LinkError> {
+        self.used.mark_used(once, now_seconds())
     }
 }
 

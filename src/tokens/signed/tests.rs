@@ -212,12 +212,12 @@ fn a_single_use_link_opens_once_also_after_a_restart_but_again_for_who_used_it()
             .expect("single use")
     };
     let (first, other) = (once("192.0.2.1"), once("192.0.2.2"));
-    assert!(links.spend(&first).is_ok());
-    assert!(links.spend(&first).is_ok(), "it is within the grace");
-    assert!(matches!(links.spend(&other), Err(LinkError::Used)));
+    assert!(links.mark_used(&first).is_ok());
+    assert!(links.mark_used(&first).is_ok(), "it is within the grace");
+    assert!(matches!(links.mark_used(&other), Err(LinkError::Used)));
     let later = now_seconds() + 31;
     assert!(matches!(
-        links.used.spend(&first, later),
+        links.used.mark_used(&first, later),
         Err(LinkError::Used)
     ));
 
@@ -225,8 +225,8 @@ fn a_single_use_link_opens_once_also_after_a_restart_but_again_for_who_used_it()
     drop(links);
     rules.grace = Duration::ZERO;
     let again = Links::open(&rules).expect("the same store");
-    assert!(matches!(again.spend(&first), Err(LinkError::Used)));
-    assert!(matches!(again.spend(&other), Err(LinkError::Used)));
+    assert!(matches!(again.mark_used(&first), Err(LinkError::Used)));
+    assert!(matches!(again.mark_used(&other), Err(LinkError::Used)));
     for bad in [
         json!({"jti": null}),
         json!({"jti": ""}),
@@ -253,13 +253,13 @@ fn two_processes_share_the_store_and_what_has_long_expired_leaves_it() {
         peer: "unix".to_owned(),
     };
     let soon = now_seconds() + 60;
-    assert!(first.spend(&once(1, soon), now_seconds()).is_ok());
+    assert!(first.mark_used(&once(1, soon), now_seconds()).is_ok());
     assert!(matches!(
-        second.spend(&once(1, soon), now_seconds()),
+        second.mark_used(&once(1, soon), now_seconds()),
         Err(LinkError::Used)
     ));
     let long_ago = now_seconds() - 31 * 86_400;
-    assert!(second.spend(&once(2, long_ago), long_ago - 5).is_ok());
+    assert!(second.mark_used(&once(2, long_ago), long_ago - 5).is_ok());
     let lines = || {
         std::fs::read_to_string(&path)
             .expect("the store")
@@ -269,19 +269,19 @@ fn two_processes_share_the_store_and_what_has_long_expired_leaves_it() {
     assert_eq!(lines(), 2);
     let third = open();
     assert_eq!(lines(), 2, "to open it changes nothing");
-    assert!(third.spend(&once(3, soon), now_seconds()).is_ok());
+    assert!(third.mark_used(&once(3, soon), now_seconds()).is_ok());
     assert_eq!(lines(), 2, "the one of last month is gone");
     // The file is another one now, and the others find it.
     assert!(matches!(
-        first.spend(&once(3, soon), now_seconds()),
+        first.mark_used(&once(3, soon), now_seconds()),
         Err(LinkError::Used)
     ));
     assert!(matches!(
-        second.spend(&once(3, soon), now_seconds()),
+        second.mark_used(&once(3, soon), now_seconds()),
         Err(LinkError::Used)
     ));
     assert!(matches!(
-        third.spend(&once(1, soon), now_seconds()),
+        third.mark_used(&once(1, soon), now_seconds()),
         Err(LinkError::Used)
     ));
 }
@@ -297,9 +297,9 @@ fn a_store_is_made_with_the_first_link_and_not_by_a_look_at_it() {
         until: now_seconds() + 60,
         peer: "unix".to_owned(),
     };
-    assert!(used.spend(&once, now_seconds()).is_ok());
+    assert!(used.mark_used(&once, now_seconds()).is_ok());
     assert!(matches!(
-        used.spend(&once, now_seconds()),
+        used.mark_used(&once, now_seconds()),
         Err(LinkError::Used)
     ));
     assert!(path.exists());
@@ -321,14 +321,20 @@ fn a_clock_that_is_wrong_for_a_while_makes_no_used_link_good_again() {
         until: now + 60,
         peer: "192.0.2.1".to_owned(),
     };
-    assert!(open(now).spend(&once, now).is_ok());
+    assert!(open(now).mark_used(&once, now).is_ok());
     // Ten days ahead, with a restart; and back.
     drop(open(now + 864_000));
     let used = open(now + 40);
-    assert!(matches!(used.spend(&once, now + 40), Err(LinkError::Used)));
+    assert!(matches!(
+        used.mark_used(&once, now + 40),
+        Err(LinkError::Used)
+    ));
     // Before its first use its grace is not to come, but for the little that clocks are corrected by.
-    assert!(used.spend(&once, now - 2).is_ok());
-    assert!(matches!(used.spend(&once, now - 40), Err(LinkError::Used)));
+    assert!(used.mark_used(&once, now - 2).is_ok());
+    assert!(matches!(
+        used.mark_used(&once, now - 40),
+        Err(LinkError::Used)
+    ));
 }
 
 #[test]
@@ -341,10 +347,10 @@ fn a_line_that_a_crash_has_cut_short_harms_no_other() {
         until: now_seconds() + 60,
         peer: "unix".to_owned(),
     };
-    assert!(used.spend(&once, now_seconds()).is_ok());
+    assert!(used.mark_used(&once, now_seconds()).is_ok());
     let again = Used::open(&path, Duration::ZERO, now_seconds()).expect("a store");
     assert!(matches!(
-        again.spend(&once, now_seconds()),
+        again.mark_used(&once, now_seconds()),
         Err(LinkError::Used)
     ));
 }

@@ -23,10 +23,10 @@ use crate::text::{Reason, permission};
 /// is accepted until one expires.
 const MOST: usize = 100_000;
 /// Number of outdated lines above which the file is rewritten.
-const STALE: usize = 10_000;
+const REWRITE_AFTER: usize = 10_000;
 /// Seconds that a link is remembered beyond its expiry while there is room: no link becomes valid again if a clock
 /// that was ahead by less than this is set back.
-const BEYOND: u64 = 30 * 86_400;
+const MEMORY_AFTER_EXPIRY: u64 = 30 * 86_400;
 
 /// The store of used links.
 pub(super) struct Used {
@@ -87,7 +87,7 @@ impl Used {
             let unlocked = state.file.as_ref().map_or(Ok(()), File::unlock);
             read.and(unlocked).map_err(told)?;
         }
-        state.forget(now.saturating_sub(BEYOND));
+        state.forget(now.saturating_sub(MEMORY_AFTER_EXPIRY));
         Ok(Self {
             path: path.to_owned(),
             grace,
@@ -96,19 +96,19 @@ impl Used {
     }
 
     /// Records a use; an error if the link was used before.
-    pub(super) fn spend(&self, once: &Once, now: u64) -> Result<(), LinkError> {
+    pub(super) fn mark_used(&self, once: &Once, now: u64) -> Result<(), LinkError> {
         let spent = self.locked(|state| {
             if let Some(before) = state.uses.get(&once.id) {
-                // On a UNIX socket everybody looks the same, so nobody is.
+                // Clients of a UNIX socket cannot be told apart, so none counts as the same.
                 let again = before.peer == once.peer
                     && once.peer != UNIX
                     // If the clock was put back, the time since then is not known, and short only if that is.
                     && now.abs_diff(before.first) < self.grace.as_secs();
                 return Ok(again);
             }
-            let stale = state.lines > state.uses.len() + STALE;
+            let stale = state.lines > state.uses.len() + REWRITE_AFTER;
             if state.is_new || stale || state.uses.len() >= MOST {
-                self.tidy(state, now)?;
+                self.compact(state, now)?;
             }
             if state.uses.len() >= MOST {
                 return Err(io::Error::other(
@@ -161,8 +161,8 @@ impl Used {
 
     /// Drops long expired links, and all expired ones if there is no room otherwise; rewrites the file if that
     /// makes it shorter.
-    fn tidy(&self, state: &mut State, now: u64) -> io::Result<()> {
-        state.forget(now.saturating_sub(BEYOND));
+    fn compact(&self, state: &mut State, now: u64) -> io::Result<()> {
+        state.forget(now.saturating_sub(MEMORY_AFTER_EXPIRY));
         if state.uses.len() >= MOST {
             state.forget(now);
         }
@@ -262,7 +262,7 @@ impl State {
         for line in text.lines() {
             self.lines += 1;
             if let Some((id, used)) = parse(line) {
-                // The first counts; there is a second one only if somebody wrote without the lock.
+                // The first counts; a second one exists only if a program wrote without the lock.
                 self.uses.entry(id).or_insert(used);
             }
         }

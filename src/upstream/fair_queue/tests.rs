@@ -73,10 +73,10 @@ fn who_fills_the_line_gives_way_with_its_latest_request() {
         ],
     );
     // One that has as many itself, less one, cannot drive another out.
-    assert_eq!(line.join(Unknown, Some(ip(1)), "a4"), Err(Full));
+    assert_eq!(line.join(Unknown, Some(ip(1)), "a4"), Err(QueueFull));
     let (_, gave_way) = line.join(Unknown, Some(ip(2)), "b2").expect("room");
     assert_eq!(gave_way, Some("a3"));
-    assert_eq!(line.join(Unknown, Some(ip(2)), "b3"), Err(Full));
+    assert_eq!(line.join(Unknown, Some(ip(2)), "b3"), Err(QueueFull));
     let (_, gave_way) = line.join(Unknown, Some(ip(3)), "c1").expect("room");
     assert!(matches!(gave_way, Some("a2" | "b2")));
     assert_eq!(line.len(), 4);
@@ -93,7 +93,7 @@ fn each_class_keeps_a_quarter_of_the_places() {
         let joined = full.join(Known, Some(ip(number)), "known");
         assert!(matches!(joined, Ok((_, Some("unknown")))), "{number}");
     }
-    assert_eq!(full.join(Known, Some(ip(9)), "known"), Err(Full));
+    assert_eq!(full.join(Known, Some(ip(9)), "known"), Err(QueueFull));
     // The same the other way round.
     let mut full = FairQueue::new(8);
     for number in 0..8 {
@@ -103,7 +103,7 @@ fn each_class_keeps_a_quarter_of_the_places() {
         let joined = full.join(Unknown, Some(ip(number)), "unknown");
         assert!(matches!(joined, Ok((_, Some("known")))), "{number}");
     }
-    assert_eq!(full.join(Unknown, Some(ip(9)), "unknown"), Err(Full));
+    assert_eq!(full.join(Unknown, Some(ip(9)), "unknown"), Err(QueueFull));
 }
 
 #[test]
@@ -124,8 +124,8 @@ fn who_leaves_is_not_served_and_who_was_served_cannot_leave() {
 #[test]
 fn a_line_without_places_takes_nobody() {
     let mut line = FairQueue::new(0);
-    assert_eq!(line.join(Known, Some(ip(1)), ()), Err(Full));
-    assert_eq!(line.join(Unknown, None, ()), Err(Full));
+    assert_eq!(line.join(Known, Some(ip(1)), ()), Err(QueueFull));
+    assert_eq!(line.join(Unknown, None, ()), Err(QueueFull));
 }
 
 /// Compares the queue with a plain model: a list of all entries.
@@ -137,7 +137,7 @@ fn whatever_happens_nobody_is_lost_served_twice_or_beyond_the_bound() {
         (seed >> 33) % below
     };
     let mut line = FairQueue::new(12);
-    let mut waiting: Vec<(u64, Place)> = Vec::new();
+    let mut waiting: Vec<(u64, Ticket)> = Vec::new();
     for name in 0..20_000_u64 {
         match random(4) {
             0 => {

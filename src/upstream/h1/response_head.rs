@@ -68,7 +68,7 @@ fn field(
     spelling: &mut SpellingReader,
 ) -> Result<(HeaderName, HeaderValue), Fault> {
     let name = head.get(name).ok_or(Fault::Field)?;
-    spelling.saw(name);
+    spelling.push(name);
     let name = HeaderName::from_bytes(name).map_err(|_| Fault::Field)?;
     let value = HeaderValue::from_maybe_shared(head.slice(value)).map_err(|_| Fault::Field)?;
     Ok((name, value))

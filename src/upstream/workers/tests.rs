@@ -2,7 +2,7 @@ use super::*;
 
 use crate::config::{App, AppUrl};
 use crate::shutdown::Shutdown;
-use crate::upstream::availability::Closed;
+use crate::upstream::availability::ClosedReason;
 
 /// Addresses at these ports, of which nothing is known.
 fn backends(ports: &[u16]) -> Vec<Arc<Backend>> {
@@ -22,7 +22,7 @@ fn queue_at(ports: &[u16], workers: usize, most: usize, wait: Duration) -> Queue
     queue
 }
 
-type Asked = tokio::task::JoinHandle<Result<Slot, UpstreamError>>;
+type Asked = tokio::task::JoinHandle<Result<WorkerPermit, UpstreamError>>;
 
 /// Requests a permit in a new task, and lets that run as far as it can.
 async fn ask(queue: &Queue, last: u8) -> Asked {
@@ -30,30 +30,30 @@ async fn ask(queue: &Queue, last: u8) -> Asked {
     let asked = tokio::spawn(async move {
         let requester = Requester::unknown(Some(IpAddr::from([192, 0, 2, last])));
         queue
-            .slot(requester, Affinity::None, &HeaderMap::new())
+            .permit(requester, Affinity::None, &HeaderMap::new())
             .await
     });
     tokio::task::yield_now().await;
     asked
 }
 
-async fn served(asked: Asked) -> Slot {
+async fn served(asked: Asked) -> WorkerPermit {
     asked.await.expect("no panic").expect("a worker")
 }
 
 fn counted(queue: &Queue) -> (usize, usize) {
     let state = queue.lock();
-    (state.balancer.load(None).1, state.line.len())
+    (state.balancer.load(None).1, state.queue.len())
 }
 
 #[tokio::test(start_paused = true)]
 async fn beyond_the_workers_requests_wait_and_beyond_the_queue_they_are_refused() {
     let queue = queue_at(&[1], 1, 1, Duration::from_secs(5));
-    let slot = served(ask(&queue, 1).await).await;
+    let permit = served(ask(&queue, 1).await).await;
     let second = ask(&queue, 1).await;
     let third = ask(&queue, 1).await.await.expect("no panic");
     assert!(matches!(third, Err(UpstreamError::QueueFull(1))));
-    drop(slot);
+    drop(permit);
     let held = served(second).await;
     let late = ask(&queue, 1).await.await.expect("no panic");
     assert!(matches!(late, Err(UpstreamError::QueueSlow(_))));
@@ -65,7 +65,7 @@ async fn beyond_the_workers_requests_wait_and_beyond_the_queue_they_are_refused(
 #[tokio::test]
 async fn a_worker_goes_past_those_who_have_left() {
     let queue = queue_at(&[1], 1, 9, Duration::from_secs(5));
-    let slot = served(ask(&queue, 1).await).await;
+    let permit = served(ask(&queue, 1).await).await;
     let leavers = [ask(&queue, 2).await, ask(&queue, 3).await];
     let stays = ask(&queue, 4).await;
     for leaver in leavers {
@@ -73,7 +73,7 @@ async fn a_worker_goes_past_those_who_have_left() {
         assert!(leaver.await.is_err());
     }
     assert_eq!(counted(&queue), (1, 1));
-    drop(slot);
+    drop(permit);
     drop(served(stays).await);
     assert_eq!(counted(&queue), (0, 0));
 }
@@ -117,10 +117,10 @@ async fn of_several_addresses_the_least_busy_one_is_taken_and_equals_take_turns(
     for _ in 0..6 {
         slots.push(served(ask(&queue, 1).await).await);
     }
-    let ports = |slots: &[Slot]| {
+    let ports = |slots: &[WorkerPermit]| {
         let mut urls: Vec<_> = slots
             .iter()
-            .map(|slot| slot.backend().url.clone())
+            .map(|permit| permit.backend().url.clone())
             .collect();
         urls.sort_by_key(ToString::to_string);
         urls.dedup();
@@ -143,22 +143,25 @@ async fn a_request_for_one_address_waits_for_it_until_it_is_closed() {
     let requester = Requester::unknown(None);
     let headers = HeaderMap::new();
     let held = queue
-        .slot(requester, affinity, &headers)
+        .permit(requester, affinity, &headers)
         .await
         .expect("a worker");
-    let mut second = Box::pin(queue.slot(requester, affinity, &headers));
+    let mut second = Box::pin(queue.permit(requester, affinity, &headers));
     assert!(
         futures_pending(&mut second).await,
         "the other address is free, and not meant"
     );
     let third = queue
-        .slot(requester, Affinity::None, &headers)
+        .permit(requester, Affinity::None, &headers)
         .await
         .expect("a worker");
     assert_eq!(third.backend().url, all[1].url);
     drop(third);
     assert!(futures_pending(&mut second).await);
-    all[0].shared.availability.set(Closed::Unreachable, true);
+    all[0]
+        .shared
+        .availability
+        .set(ClosedReason::Unreachable, true);
     let moved = second.await.expect("a worker of the other");
     assert_eq!(moved.backend().url, all[1].url);
     drop((held, moved));
@@ -182,12 +185,15 @@ async fn a_request_whose_address_fails_moves_before_those_that_wait() {
     let second = served(ask(&queue, 1).await).await;
     let waits = ask(&queue, 1).await;
     let failed = Arc::clone(first.backend());
-    failed.shared.availability.set(Closed::Unreachable, true);
-    let mut moving = Box::pin(queue.move_on(&mut first, Affinity::None));
+    failed
+        .shared
+        .availability
+        .set(ClosedReason::Unreachable, true);
+    let mut moving = Box::pin(queue.move_to_open(&mut first, Affinity::None));
     assert!(futures_pending(&mut moving).await);
     let at = second.backend().url.clone();
     drop(second);
-    assert!(matches!(moving.await, Ok(Moved::Open)));
+    assert!(matches!(moving.await, Ok(MoveOutcome::Open)));
     assert_eq!(first.backend().url, at);
     assert_eq!(
         counted(&queue),

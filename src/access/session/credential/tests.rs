@@ -17,9 +17,9 @@ fn told(lines: &[(&'static str, &'static str)]) -> HeaderMap {
 #[test]
 fn every_difference_in_what_the_app_is_told_is_one() {
     let secret = Secret::new();
-    let of = |lines: &[_]| secret.shown(&told(lines), &["wok".to_owned()]).whole;
+    let of = |lines: &[_]| secret.hashes(&told(lines), &["wok".to_owned()]).whole;
     let console = |guest: &str, kind| {
-        Matter::Console(Console {
+        QueryObject::Console(Console {
             name: "vm-console".into(),
             guest: guest.into(),
             kind,
@@ -39,13 +39,13 @@ fn every_difference_in_what_the_app_is_told_is_one() {
         of(&[("cookie", "a=1"), ("x-real-ip", "192.0.2.1")]),
         of(&[("cookie", "a=1"), ("host", "a.example")]),
         of(&[("cookie", "a=1"), ("x-forwarded-proto", "https")]),
-        Secret::new().shown(&told(&[("cookie", "a=1")]), &[]).whole,
+        Secret::new().hashes(&told(&[("cookie", "a=1")]), &[]).whole,
         secret.matter(cookie, &console("vm", ConsoleKind::Serial)),
         secret.matter(cookie, &console("vm", ConsoleKind::Graphical)),
         secret.matter(cookie, &console("vm-console", ConsoleKind::Graphical)),
         secret.matter(
             cookie,
-            &Matter::Channel(ChannelName::parse("vm").expect("a name")),
+            &QueryObject::Channel(ChannelName::parse("vm").expect("a name")),
         ),
     ];
     for (at, one) in different.iter().enumerate() {
@@ -64,7 +64,7 @@ fn ends(
 ) -> bool {
     let secret = Secret::shared(b"key");
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-    let of = |lines: &[_]| secret.shown(&told(lines), &names).sessions;
+    let of = |lines: &[_]| secret.hashes(&told(lines), &names).sessions;
     let open = of(open);
     of(logout).iter().any(|session| open.contains(session))
 }
@@ -134,7 +134,7 @@ fn the_blanks_of_latin_1_are_blanks_too() {
     let of = |line: &[u8]| {
         let mut headers = HeaderMap::new();
         headers.insert(COOKIE, HeaderValue::from_bytes(line).expect("a value"));
-        secret.shown(&headers, &names)
+        secret.hashes(&headers, &names)
     };
     let usual = of(b"wok=1").sessions;
     for line in [
@@ -154,7 +154,7 @@ fn parts_of_a_credential_are_its_sessions_and_what_may_name_one() {
     let secret = Secret::shared(b"key");
     let parts = |lines: &[_], names: &[&str]| {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        secret.shown(&told(lines), &names).parts
+        secret.hashes(&told(lines), &names).parts
     };
     let share = |one: &[_], other: &[_], names: &[&str]| {
         let other = parts(other, names);
@@ -205,7 +205,7 @@ fn where_all_cookies_make_it_a_session_is_found_by_all_of_them() {
 fn only_what_all_parsers_read_alike_is_usual() {
     let usual = |names: &[String], line: &'static str| {
         let secret = Secret::shared(b"key");
-        secret.shown(&told(&[("cookie", line)]), names).is_usual
+        secret.hashes(&told(&[("cookie", line)]), names).is_usual
     };
     let named = ["wok".to_owned()];
     for line in [
@@ -247,5 +247,5 @@ fn only_what_all_parsers_read_alike_is_usual() {
         "it has no cookie that makes a session"
     );
     let basic = told(&[("cookie", "lang=en"), ("authorization", "Basic YTox")]);
-    assert!(Secret::shared(b"key").shown(&basic, &named).is_usual);
+    assert!(Secret::shared(b"key").hashes(&basic, &named).is_usual);
 }

@@ -73,7 +73,7 @@ pub(super) fn addresses<'a>(
         }
     }
     for door in &mut addresses {
-        door.look(servers, upstreams);
+        door.determine(servers, upstreams);
     }
     let base = base(&addresses);
     keep(&mut addresses, base);
@@ -82,7 +82,7 @@ pub(super) fn addresses<'a>(
 
 impl<'a> Address<'a> {
     /// Determines the responses to each name.
-    fn look(&mut self, servers: &[Server<'a>], upstreams: &HashMap<String, Upstream>) {
+    fn determine(&mut self, servers: &[Server<'a>], upstreams: &HashMap<String, Upstream>) {
         let marked = self.listens.iter().find(|(_, listen)| listen.is_default);
         let default = marked.or(self.listens.first()).map(|(number, _)| *number);
         let at = (self.tls, self.port.as_str());

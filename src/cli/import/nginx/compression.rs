@@ -45,7 +45,7 @@ const OF_FILES: &str = "files are not compressed as they are sent: with precompr
 pub(super) fn of_app(scope: &Scope<'_>, report: &mut Report) -> Option<(&'static str, String)> {
     let mut types = Vec::new();
     for kind in KINDS {
-        let Some(switch) = look(kind, scope, report) else {
+        let Some(switch) = enabled_by(kind, scope, report) else {
             continue;
         };
         if types.is_empty() {
@@ -55,7 +55,7 @@ pub(super) fn of_app(scope: &Scope<'_>, report: &mut Report) -> Option<(&'static
             report.carry(one);
             add_types(&mut types, one, report);
         }
-        report.otherwise(switch, OTHERWISE);
+        report.replace(switch, OTHERWISE);
     }
     let types = types.iter().map(String::as_str);
     let types: Vec<_> = types.collect();
@@ -70,12 +70,12 @@ pub(super) fn of_files(scope: &Scope<'_>, report: &mut Report) -> Option<(&'stat
             report.carry(prepared);
             is_prepared |= prepared.argument(0) != "off";
         }
-        if let Some(switch) = look(kind, scope, report) {
+        if let Some(switch) = enabled_by(kind, scope, report) {
             for types in scope.nearest_all(&format!("{kind}_types")) {
                 report.carry(types);
             }
             if !is_prepared {
-                report.otherwise(switch, OF_FILES);
+                report.replace(switch, OF_FILES);
             }
         }
     }
@@ -84,7 +84,7 @@ pub(super) fn of_files(scope: &Scope<'_>, report: &mut Report) -> Option<(&'stat
 
 /// Returns the directive that turns a kind of compression on, if it is on. The other settings of a kind that is off
 /// have no effect.
-fn look<'a>(kind: &str, scope: &Scope<'a>, report: &mut Report) -> Option<&'a Directive> {
+fn enabled_by<'a>(kind: &str, scope: &Scope<'a>, report: &mut Report) -> Option<&'a Directive> {
     let switch = scope.nearest(kind);
     for setting in CHOSEN {
         if let Some(one) = scope.nearest(&format!("{kind}_{setting}")) {
@@ -107,12 +107,12 @@ fn add_types(types: &mut Vec<String>, directive: &Directive, report: &mut Report
         let name = name.to_ascii_lowercase();
         if name == "*" {
             let why = "there is no word for all types: those that get smaller by it are taken";
-            report.leave(directive, why);
+            report.leave_out(directive, why);
             types.extend(ALL.iter().map(|&name| name.to_owned()));
         } else if is_accepted(&name) {
             types.push(name);
         } else {
-            report.leave(
+            report.leave_out(
                 directive,
                 &format!("{name} is no media type that is compressed here"),
             );

@@ -173,12 +173,12 @@ impl<'a> Flow<'a> {
                     self.end = Some(End::Closed { at });
                 }
             }
-            Truth::Unknown => self.perhaps(at, &condition),
+            Truth::Unknown => self.uncertain_condition(at, &condition),
         }
     }
 
     /// Handles a condition that is true for some requests of this kind.
-    fn perhaps(&mut self, at: &'a Directive, condition: &Condition<'_>) {
+    fn uncertain_condition(&mut self, at: &'a Directive, condition: &Condition<'_>) {
         for set in at.all("set") {
             self.facts.set(set, false);
         }

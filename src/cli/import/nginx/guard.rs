@@ -156,7 +156,7 @@ pub(super) fn headers<'a>(
                 one,
                 "the app gets the visitor's own, unless `users` has asked for it",
             )),
-            _ if noren::is_header_of_the_door(&name)
+            _ if noren::is_reserved_header(&name)
                 && Rule::of(one, facts).is_none_or(|rule| rule.value.is_none()) =>
             {
                 found.notes.push((

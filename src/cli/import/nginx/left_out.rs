@@ -45,7 +45,7 @@ impl<'a> Writer<'a> {
                  in the place of {CLOSED}",
                 places.join(" and ")
             );
-            self.report.leave(server.at, &why);
+            self.report.leave_out(server.at, &why);
             for site in own.filter(|site| !site.hosts.is_empty()) {
                 for route in site
                     .view
@@ -70,20 +70,20 @@ impl<'a> Writer<'a> {
     ) {
         let Some(site) = site else {
             let why = "another server answers all its names, or every name that no server has: nginx never comes here";
-            return self.report.leave(server.at, why);
+            return self.report.leave_out(server.at, why);
         };
         for at in &site.view.carried {
             self.report.carry(at);
         }
         for (at, why) in &site.view.told {
-            self.report.leave(at, why);
+            self.report.leave_out(at, why);
         }
         for route in &site.view.routes {
             match &route.outcome {
                 Outcome::Redirect(redirect) => {
                     self.report.carry(redirect.at);
                     if !redirect.same_host {
-                        self.report.leave(
+                        self.report.leave_out(
                             redirect.at,
                             "the listener sends everybody to https with the name that \
                                                         was asked for",
@@ -92,7 +92,7 @@ impl<'a> Writer<'a> {
                 }
                 Outcome::Closed(Closed { told, .. }) => {
                     if let Some((at, why)) = told {
-                        self.report.leave(at, why);
+                        self.report.leave_out(at, why);
                     }
                 }
                 Outcome::App(_) | Outcome::Files(_) | Outcome::Console(_) => {
@@ -100,7 +100,7 @@ impl<'a> Writer<'a> {
                         "in clear, at {}, everybody is sent to https here",
                         door.name
                     );
-                    self.report.leave(server.at, &why);
+                    self.report.leave_out(server.at, &why);
                     if base.is_some() && !site.hosts.is_empty() {
                         self.close(&route.path, &site.hosts);
                     }

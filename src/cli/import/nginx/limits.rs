@@ -130,7 +130,7 @@ impl<'a> Zones<'a> {
     pub(super) fn finish(&self, report: &mut Report) {
         for (at, zones) in self.divided.values() {
             if zones.len() > 1 {
-                report.leave(at, SHARED);
+                report.leave_out(at, SHARED);
             }
         }
     }
@@ -151,7 +151,7 @@ impl<'a> Zones<'a> {
         for at in scope.nearest_all(name) {
             if let Some(dry) = only_logs.filter(|dry| dry.argument(0) == "on") {
                 report.carry(dry);
-                report.leave(
+                report.leave_out(
                     at,
                     "nginx only logs what is beyond this limit: it is not carried over",
                 );
@@ -160,7 +160,7 @@ impl<'a> Zones<'a> {
             match self.limit(at) {
                 Ok(found) => all.push(found),
                 Err(why) => {
-                    report.leave(at, &why);
+                    report.leave_out(at, &why);
                     if let Some(zone) = self.all.get(zone_of(at)) {
                         report.carry(zone);
                     }
@@ -180,7 +180,7 @@ impl<'a> Zones<'a> {
             report.carry(zone);
         }
         for other in all {
-            report.leave(other.at, SEVERAL);
+            report.leave_out(other.at, SEVERAL);
         }
         Some(first)
     }
@@ -275,7 +275,7 @@ fn rate_keys(
             "nginx holds some of these requests back for more than a minute, which no client waits for here: the burst \
              is {burst}; with nodelay all of it would pass at once"
         );
-        report.leave(at, &why);
+        report.leave_out(at, &why);
     }
     if burst > 0 {
         keys.push(("request-burst", burst.to_string()));

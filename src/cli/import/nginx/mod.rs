@@ -105,13 +105,14 @@ fn import_text(text: &str, file: &str, includes: Includes<'_>) -> Result<String>
 
 /// Adds the points of the checklist that apply to every file.
 fn checklist(draft: &mut Draft, file: &str) {
-    draft.must_do(&format!(
+    draft.add_step(&format!(
         "compare with nginx, where it is installed: noren import nginx {file} --check"
     ));
-    draft.must_do("noren check FILE finds what cannot work here, files that the user of Noren cannot read, too");
-    draft
-        .must_do("noren check --explain FILE shows every route, who may pass and what limits hold");
-    draft.must_do("nginx leaves the addresses of each [[listener]]: take its file away, then systemctl restart nginx");
+    draft.add_step("noren check FILE finds what cannot work here, files that the user of Noren cannot read, too");
+    draft.add_step(
+        "noren check --explain FILE shows every route, who may pass and what limits hold",
+    );
+    draft.add_step("nginx leaves the addresses of each [[listener]]: take its file away, then systemctl restart nginx");
 }
 
 /// Collects the servers and upstreams of a block and its inner blocks.

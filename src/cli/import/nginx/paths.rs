@@ -76,7 +76,7 @@ pub(super) fn routes<'a>(locations: &Locations<'a, '_>, scope: &Scope<'a>) -> Pa
         });
     }
     map.cut_at_beginnings();
-    map.settle();
+    map.apply_patterns();
     map.refuse_single_paths();
     let mut routes = Vec::new();
     for cut in &map.cuts {
@@ -181,7 +181,7 @@ impl<'a> Map<'a, '_, '_> {
     }
 
     /// Applies the patterns, and the rules that refuse paths of the whole server.
-    fn settle(&mut self) {
+    fn apply_patterns(&mut self) {
         let mut used = HashSet::new();
         for cut in &mut self.cuts {
             let mut before: Vec<(&Pattern<'a>, Vec<String>)> = Vec::new();
@@ -211,7 +211,7 @@ impl<'a> Map<'a, '_, '_> {
                 .collect();
             for (at, meets) in all {
                 used.insert(at.id);
-                cut.without(at, meets);
+                cut.refuse(at, meets);
             }
         }
         let is_lost = |pattern: &&Pattern<'_>| {
@@ -258,7 +258,7 @@ impl<'a> Map<'a, '_, '_> {
             if !cut.exact && is_writable {
                 continue;
             }
-            let above = self.above(&cut).cloned();
+            let above = self.parent_prefix(&cut).cloned();
             let access = cut.outcome.access();
             if access.is_some() && above.as_ref().and_then(|above| above.outcome.access()) == access
             {
@@ -283,14 +283,14 @@ impl<'a> Map<'a, '_, '_> {
             let cuts = self.cuts.iter_mut();
             for above in cuts.filter(|one| !one.exact && Some(&one.path) == above.as_ref()) {
                 if let Some(at) = place(&cut.outcome).or_else(|| place(&above.outcome)) {
-                    above.without(at, vec![text.clone()]);
+                    above.refuse(at, vec![text.clone()]);
                 }
             }
         }
     }
 
     /// Returns the next shorter prefix that contains the paths of this one.
-    fn above(&self, cut: &Cut<'_>) -> Option<&Cut<'a>> {
+    fn parent_prefix(&self, cut: &Cut<'_>) -> Option<&Cut<'a>> {
         let is_above = |other: &&Cut<'_>| {
             let shorter = other.path.len() < cut.path.len() || cut.exact;
             !other.exact && shorter && cut.path.starts_with(&other.path)
@@ -301,7 +301,7 @@ impl<'a> Map<'a, '_, '_> {
 
     /// Adds the routes for a prefix.
     fn route(&self, cut: &Cut<'a>, routes: &mut Vec<Route<'a>>) {
-        let above = self.above(cut);
+        let above = self.parent_prefix(cut);
         let above_open = above.is_some_and(|above| above.outcome.is_open());
         let same = above.is_some_and(|above| {
             above.outcome.access() == cut.outcome.access() && above.refuse == cut.refuse
@@ -384,7 +384,7 @@ impl<'a> Map<'a, '_, '_> {
 
 impl<'a> Cut<'a> {
     /// Refuses paths of a route; the whole route is closed if noren.toml cannot express them.
-    fn without(&mut self, at: &'a Directive, texts: Vec<String>) {
+    fn refuse(&mut self, at: &'a Directive, texts: Vec<String>) {
         let is_whole = |text: &String| {
             let fixed = fixed(text);
             text.len() == fixed.len() + 1 && text.ends_with('*') && self.path.starts_with(fixed)

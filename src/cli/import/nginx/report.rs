@@ -29,24 +29,24 @@ impl Report {
     }
 
     /// Reports a directive as not carried over, with all directives in it.
-    pub(super) fn leave(&mut self, directive: &Directive, why: &str) {
+    pub(super) fn leave_out(&mut self, directive: &Directive, why: &str) {
         let (_, reasons) = self
             .told
             .entry(directive.id)
-            .or_insert_with(|| (directive.shown(), Vec::new()));
+            .or_insert_with(|| (directive.display(), Vec::new()));
         if !reasons.iter().any(|known| known == why) {
             reasons.push(why.to_owned());
         }
     }
 
     /// Reports a directive that Noren replaces in another way.
-    pub(super) fn otherwise(&mut self, directive: &Directive, why: &str) {
+    pub(super) fn replace(&mut self, directive: &Directive, why: &str) {
         self.carry(directive);
-        self.otherwise.push((directive.shown(), why.to_owned()));
+        self.otherwise.push((directive.display(), why.to_owned()));
     }
 
     /// Reports the directives that no other part has considered.
-    pub(super) fn rest(&mut self, directives: &[Directive]) {
+    pub(super) fn report_rest(&mut self, directives: &[Directive]) {
         for one in directives {
             if self.told.contains_key(&one.id)
                 || self.carried.contains(&one.id) && one.name() != "server"
@@ -54,26 +54,26 @@ impl Report {
                 continue;
             }
             match meaning(one.name()) {
-                Meaning::Structure => self.rest(&one.block),
+                Meaning::Structure => self.report_rest(&one.block),
                 Meaning::Needless | Meaning::Decides => {}
                 Meaning::Carried if one.name() == "proxy_set_header" => {
-                    self.leave(
+                    self.leave_out(
                         one,
                         "the app gets the headers that Noren sets, and those of the visitor",
                     );
                 }
-                Meaning::Carried => self.leave(one, NOWHERE),
+                Meaning::Carried => self.leave_out(one, NOWHERE),
                 Meaning::Left(_) if is_for_upgrades(one) => {}
                 // It comes with nginx, and has nothing that is not known here.
                 Meaning::Left(_)
                     if one.name() == "include" && is_harmless_file(one.argument(0)) => {}
                 Meaning::Left(why) if one.name() == "proxy_redirect" => {
                     if !matches!(one.argument(0), "off" | "default") {
-                        self.otherwise(one, why);
+                        self.replace(one, why);
                     }
                 }
-                Meaning::Left(why) => self.leave(one, why),
-                Meaning::Unknown => self.leave(one, "there is nothing for this here"),
+                Meaning::Left(why) => self.leave_out(one, why),
+                Meaning::Unknown => self.leave_out(one, "there is nothing for this here"),
             }
         }
     }
@@ -84,7 +84,7 @@ impl Report {
         let mut known = HashSet::new();
         for (what, reasons) in self.told.into_values() {
             if known.insert((what.clone(), reasons.clone())) {
-                draft.leave(&what, &reasons.join("\n#   "));
+                draft.leave_out(&what, &reasons.join("\n#   "));
             }
         }
         for (what, why) in self.otherwise {

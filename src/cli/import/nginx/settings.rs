@@ -23,7 +23,7 @@ pub(super) fn listeners<'a>(
             let why = "every listener offers every app here, and nginx does not answer the same at this address: \
                        nothing listens there";
             for (_, listen) in &door.listens {
-                writer.report.leave(listen.at, why);
+                writer.report.leave_out(listen.at, why);
             }
             continue;
         }
@@ -43,7 +43,7 @@ pub(super) fn listeners<'a>(
             for (_, listen) in &door.listens {
                 let why = "some servers are there behind TLS only, and every listener offers every app here: \
                            everybody is sent to https";
-                writer.report.leave(listen.at, why);
+                writer.report.leave_out(listen.at, why);
             }
         }
         let protocol = match door.role {
@@ -98,7 +98,7 @@ fn address(
         name if name.starts_with("[::]:") => match four {
             Some(four) if four.role != Role::Unused => {
                 if four.role != door.role {
-                    writer.report.leave(
+                    writer.report.leave_out(
                         first.at,
                         "a listener at [::] would take IPv4 too, where another one is: \
                                                    nothing listens there",
@@ -114,7 +114,7 @@ fn address(
                 .flatten()
                 .any(|wide| wide.role != Role::Unused);
             if wide {
-                writer.report.leave(
+                writer.report.leave_out(
                     first.at,
                     "the listener at every address of this port takes this one too",
                 );
@@ -155,7 +155,7 @@ fn proxies<'a>(
                        \"forwarded\" in the [[listener]]) or by the PROXY protocol, and every server of a listener \
                        has the same proxies; see trusted-proxies";
             for one in own.iter().chain(&header) {
-                writer.report.leave(one, why);
+                writer.report.leave_out(one, why);
             }
             found = Some(Vec::new());
             continue;
@@ -186,7 +186,7 @@ fn proxies<'a>(
         .find(|(_, listen)| listen.at.has("proxy_protocol"));
     if let Some((_, listen)) = speaks {
         if proxies.is_empty() {
-            writer.report.leave(
+            writer.report.leave_out(
                 listen.at,
                 "only proxies that are named may speak the PROXY protocol: write trusted-proxies = [\"ADDRESS\"] \
                  and proxy-protocol = true into the [[listener]]",
@@ -245,16 +245,16 @@ pub(super) fn certificates<'a>(
                         && !one.argument(0).starts_with("engine:")
                 };
                 if index > 0 {
-                    writer.report.leave(
+                    writer.report.leave_out(
                         file,
                         "a name has one certificate here: the first one of the server is taken",
                     );
-                    writer.report.leave(
+                    writer.report.leave_out(
                         key,
                         "a name has one certificate here: the first one of the server is taken",
                     );
                 } else if !is_path(file) || !is_path(key) {
-                    writer.report.leave(
+                    writer.report.leave_out(
                         file,
                         "a certificate is a file with a fixed path here, or comes by [acme]",
                     );
@@ -286,7 +286,7 @@ pub(super) fn general<'a>(writer: &mut Writer<'a>, directives: &'a [Directive]) 
                 } else if old.iter().any(|version| one.has(version)) {
                     writer
                         .report
-                        .leave(one, "versions before TLS 1.2 are not spoken any more");
+                        .leave_out(one, "versions before TLS 1.2 are not spoken any more");
                 }
             }
             "add_header" => header(writer, one),
@@ -307,12 +307,12 @@ fn header(writer: &mut Writer<'_>, header: &Directive) {
         return;
     }
     if !GENERAL.contains(&key.as_str()) {
-        writer.report.leave(
+        writer.report.leave_out(
             header,
             "a header of every response has a fixed text in [headers], one of an app in its response-headers",
         );
     } else if value.contains('$') || !writer.draft.sets("headers", &key, &quoted(value)) {
-        writer.report.leave(
+        writer.report.leave_out(
             header,
             "[headers] has one text for all of Noren, and the first one is taken",
         );

@@ -59,7 +59,7 @@ impl Directive {
     }
 
     /// Formats the directive with its file and line, on one line.
-    pub(super) fn shown(&self) -> String {
+    pub(super) fn display(&self) -> String {
         let end = if self.has_block { " { … }" } else { ";" };
         let words = self.words.join(" ").replace(['\n', '\r'], " ");
         format!("{}:{}: {words}{end}", self.file, self.line)
@@ -324,7 +324,7 @@ mod tests {
             _ => None,
         };
         let found = read("a; include x; include y;", "n", &includes).expect("a good file");
-        let shown: Vec<_> = found.iter().map(Directive::shown).collect();
+        let shown: Vec<_> = found.iter().map(Directive::display).collect();
         assert_eq!(shown, ["n:1: a;", "x:2: b;", "n:1: include y;"]);
         assert!(read("include again;", "n", &includes).is_err());
     }

@@ -74,16 +74,16 @@ pub(super) fn report(report: &mut Report, block: &Directive) {
             {
                 let why = "each address has the same `workers`, and the one with the fewest busy is asked: a \
                            weight is not carried over";
-                report.leave(server, why);
+                report.leave_out(server, why);
             }
         } else if server.has("backup") {
             let why = "an address that is asked only when the others fail is not carried over; write it into \
                        `urls` if it may be asked like them";
-            report.leave(server, why);
+            report.leave_out(server, why);
         } else {
             let why = "it is out of use, and is not carried over; write it into `urls` when it is back, or take \
                        one out with `noren drain`";
-            report.leave(server, why);
+            report.leave_out(server, why);
         }
     }
     for one in &block.block {

@@ -121,7 +121,7 @@ impl<'a> Writer<'a> {
             self.report.carry(at);
         }
         for (at, why) in &site.view.told {
-            self.report.leave(at, why);
+            self.report.leave_out(at, why);
         }
         for route in &site.view.routes {
             match &route.outcome {
@@ -129,7 +129,7 @@ impl<'a> Writer<'a> {
                 Outcome::Files(files) => self.files(files, route, &site.hosts),
                 Outcome::Console(app) => self.console(app, route, wok),
                 Outcome::Redirect(redirect) => {
-                    self.report.leave(
+                    self.report.leave_out(
                         redirect.at,
                         "a listener sends everybody to https or nobody: this is closed here",
                     );
@@ -137,7 +137,7 @@ impl<'a> Writer<'a> {
                 }
                 Outcome::Closed(Closed { told, guarded }) => {
                     if let Some((at, why)) = told {
-                        self.report.leave(at, why);
+                        self.report.leave_out(at, why);
                     }
                     // Nothing answers at the root then, or only what stands for any host.
                     if *guarded || route.path != "/" || (others && !site.hosts.is_empty()) {
@@ -158,7 +158,7 @@ impl<'a> Writer<'a> {
         }
         self.report.carry(files.place);
         for (at, why) in &files.notes {
-            self.report.leave(at, why);
+            self.report.leave_out(at, why);
         }
         let mut keys = vec![
             ("path", quoted(&visible(&route.path))),
@@ -184,7 +184,7 @@ impl<'a> Writer<'a> {
     fn console(&mut self, app: &App<'a>, route: &Route<'a>, wok: Option<&wok::Wok>) {
         let access = format!("{:?}", Outcome::Console(Box::new(app.clone())).access());
         if self.console.get_or_insert_with(|| access.clone()) != &access {
-            return self.report.leave(
+            return self.report.leave_out(
                 app.at,
                 "there is one bridge, and another location has it with other rules: this one is not there",
             );
@@ -192,7 +192,7 @@ impl<'a> Writer<'a> {
         self.carry(app);
         for name in ["limit_req", "limit_conn"] {
             for one in app.scope.nearest_all(name) {
-                self.report.leave(
+                self.report.leave_out(
                     one,
                     "consoles have connections-per-address and token-failures of [limits]",
                 );
@@ -204,7 +204,7 @@ impl<'a> Writer<'a> {
             self.draft
                 .set("bridge", "realm", &quoted(login.realm.argument(0)));
             self.report.carry(login.users);
-            self.report.leave(login.users, ONLY_BCRYPT);
+            self.report.leave_out(login.users, ONLY_BCRYPT);
         }
         if app.certificate {
             self.draft
@@ -222,7 +222,7 @@ impl<'a> Writer<'a> {
             self.draft.add("bridge.tokens", &wok::tokens());
         } else {
             let url = &app.url;
-            self.report.leave(app.at, &format!(
+            self.report.leave_out(app.at, &format!(
                 "the bridge takes the place of websockify at {url}; `noren import websockify -- …` says which \
                  [[bridge.tokens]] it needs"
             ));
@@ -289,7 +289,7 @@ impl<'a> Writer<'a> {
         if let Some(login) = app.login {
             keys.push(("users", quoted(login.users.argument(0))));
             keys.push(("realm", quoted(login.realm.argument(0))));
-            self.report.leave(login.users, ONLY_BCRYPT);
+            self.report.leave_out(login.users, ONLY_BCRYPT);
         }
         if let Some(header) = app.headers.user {
             keys.push(("user-header", quoted(header.argument(0))));
@@ -312,7 +312,7 @@ impl<'a> Writer<'a> {
             self.report.carry(one);
             let other = |word: &String| !matches!(word.as_str(), "error" | "timeout" | "off");
             if one.arguments().iter().any(other) {
-                self.report.leave(
+                self.report.leave_out(
                     one,
                     "safe requests that an address never answers go to another (retry-elsewhere); those that may \
                      change something do not, and an answer of the app is one, whatever its status",
@@ -359,7 +359,7 @@ impl<'a> Writer<'a> {
         }
         let verify = app.scope.nearest("proxy_ssl_verify");
         if verify.is_none_or(|one| one.argument(0) != "on") {
-            self.report.leave(
+            self.report.leave_out(
                 app.at,
                 "nginx believes any certificate of this app, and Noren verifies it: see ca, name and \
                  insecure-skip-verify of [app.tls]",

@@ -69,7 +69,7 @@ impl<'a> Writer<'a> {
             self.report.carry(one);
         }
         for (at, why) in app.notes.iter().chain(&app.headers.notes) {
-            self.report.leave(at, why);
+            self.report.leave_out(at, why);
         }
         self.bodies
             .extend(app.scope.nearest("client_max_body_size"));
@@ -80,7 +80,7 @@ impl<'a> Writer<'a> {
         self.report.carry(found);
         let limit = duration(&found.arguments().join(" "));
         if limit.is_none() {
-            self.report.leave(
+            self.report.leave_out(
                 found,
                 "this is no time that can be waited: from 1ms to 365d",
             );
@@ -96,7 +96,7 @@ impl<'a> Writer<'a> {
         for one in &bodies {
             if read(one).is_none() {
                 self.report
-                    .leave(one, "there is always a limit; the default is 4GiB");
+                    .leave_out(one, "there is always a limit; the default is 4GiB");
             }
         }
         let Some(largest) = all.iter().max_by_key(|(bytes, _)| *bytes) else {
@@ -105,7 +105,7 @@ impl<'a> Writer<'a> {
         for one in &bodies {
             self.report.carry(one);
             if read(one).is_some_and(|(bytes, _)| bytes != largest.0) {
-                self.report.leave(
+                self.report.leave_out(
                     one,
                     "body-size in [limits] is for all of Noren, and the largest is taken",
                 );

@@ -20,7 +20,7 @@ impl Importer<'_> {
             keys.push(("rfb", rfb));
         }
         self.draft.add("bridge.tokens", &keys);
-        self.draft.must_do(
+        self.draft.add_step(
             "narrow allow to the networks of the compute hosts; a console of this machine needs a rule of its own, \
              such as \"127.0.0.1:5900-6899\"",
         );
@@ -41,7 +41,7 @@ impl Importer<'_> {
         if let Some(id) = get("application_credential_id") {
             keys.push(("application-credential", quoted(&id)));
             keys.push(("secret", quoted(SECRET)));
-            self.draft.must_do(&format!(
+            self.draft.add_step(&format!(
                 "write application_credential_secret of [{section}] into {SECRET}: \
                  install -g noren -m 640 /dev/stdin {SECRET}"
             ));
@@ -54,7 +54,7 @@ impl Importer<'_> {
             let of_project = domain("project_domain_name", "project_domain_id");
             keys.extend(of_project.map(|domain| ("project-domain", quoted(&domain))));
             keys.push(("password", quoted(PASSWORD)));
-            self.draft.must_do(&format!(
+            self.draft.add_step(&format!(
                 "write password of [{section}] into {PASSWORD}: install -g noren -m 640 /dev/stdin {PASSWORD}; better \
                  is a user of its own, with the role admin in a project and no other"
             ));
@@ -67,7 +67,7 @@ impl Importer<'_> {
         let authority = get("cafile").map(|file| ("ca", quoted(&file)));
         keys.extend(authority);
         if self.conf.flag(&section, "insecure").unwrap_or_default() {
-            self.draft.leave(
+            self.draft.leave_out(
                 &format!("insecure in [{section}]"),
                 "certificates of Keystone and Nova are verified; write the file of their authority as ca",
             );
@@ -113,7 +113,7 @@ impl Importer<'_> {
             schemes
         };
         if uses(&SPICE) {
-            self.draft.leave(
+            self.draft.leave_out(
                 "auth_schemes, beside consoles of SPICE",
                 "both have the same ports, and Nova's API does not say of which kind one is, so bytes pass untouched; \
                  for VeNCrypt take a Noren of its own for [spice], and rfb = { … } here",
@@ -125,7 +125,7 @@ impl Importer<'_> {
             match scheme.as_str() {
                 "vencrypt" => security.push("x509-none"),
                 "none" => security.push("none"),
-                other => self.draft.leave(
+                other => self.draft.leave_out(
                     &format!("the scheme {other} of auth_schemes"),
                     "Nova itself has vencrypt and none only",
                 ),
@@ -143,13 +143,13 @@ impl Importer<'_> {
             if let Some((certificate, key)) = client {
                 tls.push(format!("certificate = {}", quoted(&certificate)));
                 tls.push(format!("key = {}", quoted(&key)));
-                self.draft.must_do(&format!(
+                self.draft.add_step(&format!(
                     "let noren read the key of vencrypt_client_key: chgrp noren {key} && chmod 640 {key}"
                 ));
             }
             if ca.is_some() {
                 tls.push("any-name = true".to_owned());
-                self.draft.must_do(
+                self.draft.add_step(
                     "any-name is how Nova does it, which looks at no name in a certificate: the authority must sign \
                      for compute hosts only; take it out if the certificates have the addresses that Nova connects to",
                 );

@@ -145,7 +145,7 @@ impl Importer<'_> {
                     );
                 }
             }
-            None if encrypts => self.draft.leave(
+            None if encrypts => self.draft.leave_out(
                 "the certificate in self.pem",
                 "it is in the directory where the proxies were started: write a [[tls.certificate]] with its path; \
                  until then a self-signed one is made",
@@ -153,7 +153,7 @@ impl Importer<'_> {
             _ => {}
         }
         if has_front {
-            self.draft.must_do(
+            self.draft.add_step(
                 "the base URLs have https and Nova's proxies none: name the proxy before them as trusted-proxies in \
                  each [[listener]], or let Noren have the certificate (protocol = \"https\", [[tls.certificate]])",
             );
@@ -174,7 +174,7 @@ impl Importer<'_> {
         if origins.len() > 1 {
             let origins = list(origins.iter().map(String::as_str));
             self.draft.set("bridge", "origins", &origins);
-            self.draft.must_do(
+            self.draft.add_step(
                 "origins have scheme, host and port here, and a host alone in allowed_origins: take the http:// ones \
                  out if all pages have https, and add the port where it is not 443 or 80",
             );
@@ -213,14 +213,14 @@ impl Importer<'_> {
             ];
             self.draft.add("files", &keys);
             if index > 0 {
-                self.draft.must_do(
+                self.draft.add_step(
                     "noVNC and SPICE's page are served by one door: write html5proxy_base_url = \
                      https://HOST/spice/spice_auto.html into [spice] of the compute hosts' nova.conf",
                 );
             }
         }
         if let (Some(web), true) = (web, with_pages.len() > 1) {
-            self.draft.leave(
+            self.draft.leave_out(
                 &format!("web = {web}"),
                 "it is one directory for each proxy; the [[files]] say where Debian has the pages",
             );
@@ -232,7 +232,7 @@ impl Importer<'_> {
     fn framing(&mut self) -> String {
         let pages: Vec<_> = self.origins().into_iter().skip(1).collect();
         if pages.is_empty() {
-            self.draft.must_do(
+            self.draft.add_step(
                 "name the dashboard, which shows consoles in a frame, behind frame-ancestors: https://HORIZON",
             );
         }
@@ -250,7 +250,7 @@ impl Importer<'_> {
                 .map_or(".", |(directory, _)| directory);
             let table = "bridge.recording";
             self.draft.set(table, "directory", &quoted(directory));
-            self.draft.leave(
+            self.draft.leave_out(
                 &format!("record = {record}"),
                 "recordings have a format of their own, and `noren replay` shows them",
             );
@@ -260,14 +260,14 @@ impl Importer<'_> {
         }
         match self.conf.get("console", "ssl_minimum_version").as_deref() {
             Some("tlsv1_3") => self.draft.set("tls", "minimum-version", &quoted("1.3")),
-            Some(old @ ("tlsv1" | "tlsv1_1")) => self.draft.leave(
+            Some(old @ ("tlsv1" | "tlsv1_1")) => self.draft.leave_out(
                 &format!("ssl_minimum_version = {old}"),
                 "versions before TLS 1.2 are not spoken any more",
             ),
             _ => {}
         }
         if self.conf.get("console", "ssl_ciphers").is_some() {
-            self.draft.leave(
+            self.draft.leave_out(
                 "ssl_ciphers",
                 "the cipher suites are chosen by the TLS library, and all are good ones",
             );
@@ -277,7 +277,7 @@ impl Importer<'_> {
                 || (key == "log_file" && self.default_of(key).is_some())
             {
                 self.draft
-                    .leave(key, "the systemd unit and its journal do that");
+                    .leave_out(key, "the systemd unit and its journal do that");
             }
         }
         if self.conf.has_any("api_database", &["connection"])
@@ -291,7 +291,7 @@ impl Importer<'_> {
 
     fn checklist(&mut self, proxies: &[Proxy]) {
         let programs: Vec<_> = proxies.iter().map(|proxy| proxy.program).collect();
-        self.draft.must_do(&format!(
+        self.draft.add_step(&format!(
             "stop {} on this machine, which listen on the same ports; the page \"From nova-novncproxy\" of the guide \
              has the steps there and back",
             programs.join(", ")

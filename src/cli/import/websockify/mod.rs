@@ -44,7 +44,7 @@ pub(super) fn import(line: &[String]) -> String {
     while let Some(word) = words.next() {
         if *word == "--" {
             let program: Vec<_> = words.copied().collect();
-            import.draft.leave(
+            import.draft.leave_out(
                 &program.join(" "),
                 "Noren starts no programs; run it by itself, on a UNIX socket",
             );
@@ -103,7 +103,7 @@ impl<'a> Importer<'a> {
             "--ssl-version" => match value() {
                 "tlsv1_3" => self.draft.set("tls", "minimum-version", &quoted("1.3")),
                 "default" | "tlsv1_2" => {}
-                other => self.draft.leave(
+                other => self.draft.leave_out(
                     &format!("--ssl-version {other}"),
                     "versions before TLS 1.2 are not spoken any more",
                 ),
@@ -113,14 +113,14 @@ impl<'a> Importer<'a> {
             "--inetd" => {
                 self.inetd = true;
                 self.draft
-                    .leave(name, "systemd opens sockets: address = \"systemd:NAME\"");
+                    .leave_out(name, "systemd opens sockets: address = \"systemd:NAME\"");
             }
             "--web" => self.web = Some(value()),
             "--web-auth" => self.web_auth = true,
             "--key-password" => {
                 // A secret, which no file that is passed around should hold.
                 value();
-                self.draft.leave(
+                self.draft.leave_out(
                     "--key-password",
                     "nobody could type it at a restart: openssl pkey -in KEY -out PLAIN",
                 );
@@ -129,7 +129,7 @@ impl<'a> Importer<'a> {
             "--heartbeat" => self.seconds("heartbeat", value()),
             "--idle-timeout" => {
                 let limit = value();
-                self.draft.leave(
+                self.draft.leave_out(
                     &format!("--idle-timeout {limit}"),
                     "Noren runs until it is stopped",
                 );
@@ -153,7 +153,7 @@ impl<'a> Importer<'a> {
             Ok(seconds) => self
                 .draft
                 .set("bridge", key, &quoted(&format!("{seconds}s"))),
-            Err(_) => self.draft.leave(text, "this is no number of seconds"),
+            Err(_) => self.draft.leave_out(text, "this is no number of seconds"),
         }
     }
 
@@ -164,10 +164,10 @@ impl<'a> Importer<'a> {
         match known {
             Some((known, why)) if known.ends_with('=') => {
                 let what = format!("{name} {}", value());
-                self.draft.leave(&what, why);
+                self.draft.leave_out(&what, why);
             }
-            Some((_, why)) => self.draft.leave(name, why),
-            None => self.draft.leave(name, "this option is not known"),
+            Some((_, why)) => self.draft.leave_out(name, why),
+            None => self.draft.leave_out(name, "this option is not known"),
         }
     }
 
@@ -194,7 +194,7 @@ impl<'a> Importer<'a> {
             self.target = Some((*target).to_owned());
         }
         if let Some(target) = self.target.take() {
-            self.draft.leave(
+            self.draft.leave_out(
                 "a console without a token",
                 "it has the URL /websockify?token=console here",
             );
@@ -214,7 +214,7 @@ impl<'a> Importer<'a> {
             (None, None) => {
                 return self
                     .draft
-                    .leave("the port", "none was named; Noren listens on 8001");
+                    .leave_out("the port", "none was named; Noren listens on 8001");
             }
         };
         let address = address
@@ -223,7 +223,7 @@ impl<'a> Importer<'a> {
         // websockify takes self.pem where nothing else is said, and without it speaks in clear.
         let encrypted = self.certificate.is_some() || self.encrypted_only || self.verifies;
         if encrypted && self.certificate.is_none() {
-            self.draft.leave(
+            self.draft.leave_out(
                 "the certificate in self.pem",
                 "it is in the directory where websockify was started: write a [[tls.certificate]] with its path; \
                  until then a self-signed one is made",
@@ -268,7 +268,7 @@ impl<'a> Importer<'a> {
     fn pages(&mut self) {
         let Some(directory) = self.web else { return };
         if self.web_auth {
-            return self.draft.leave(
+            return self.draft.leave_out(
                 &format!("--web {directory} --web-auth"),
                 "[[files]] are for everybody; let an [[app]] with `users` serve what is not",
             );
@@ -296,7 +296,7 @@ impl<'a> Importer<'a> {
                 // Noren does not start without the file, so that nobody is let in without a password.
                 self.draft
                     .set("bridge", "users", &quoted("/etc/noren/users"));
-                self.draft.leave(
+                self.draft.leave_out(
                     &format!("--auth-plugin {plugin}"),
                     &format!(
                         "passwords are kept as hashes: htpasswd -nB {user} > /etc/noren/users"
@@ -306,7 +306,7 @@ impl<'a> Importer<'a> {
             _ => {
                 // Not valid without a question, for the same reason.
                 self.draft.set("bridge", "session", &quoted("required"));
-                self.draft.leave(
+                self.draft.leave_out(
                     &format!("--auth-plugin {plugin}"),
                     "logins are asked of the app: write [session] with path = \"/PATH\" of a page that only \
                      visitors see who are logged in",
@@ -332,7 +332,7 @@ impl<'a> Importer<'a> {
             "UnixDomainSocketDirectory" => "sockets",
             _ => {
                 let what = format!("--token-plugin {plugin} --token-source {source}");
-                return self.draft.leave(
+                return self.draft.leave_out(
                     &what,
                     "a plug-in of your own can answer over HTTP: [[bridge.tokens]] with source = \"http\" and url \
                      = \"http://HOST/{token}\"",
@@ -340,7 +340,7 @@ impl<'a> Importer<'a> {
             }
         };
         if source.is_empty() {
-            return self.draft.leave(
+            return self.draft.leave_out(
                 &format!("--token-plugin {plugin}"),
                 "it has no --token-source",
             );
@@ -372,14 +372,16 @@ impl<'a> Importer<'a> {
         let mut keys = vec![("source", quoted("redis")), ("address", quoted(&address))];
         match part(2).map(str::parse::<u32>) {
             Some(Ok(number)) => keys.push(("database", number.to_string())),
-            Some(Err(_)) => self.draft.leave("the database of Redis", "it is no number"),
+            Some(Err(_)) => self
+                .draft
+                .leave_out("the database of Redis", "it is no number"),
             None => {}
         }
         if let Some(namespace) = part(4) {
             keys.push(("namespace", quoted(namespace)));
         }
         if part(3).is_some() {
-            self.draft.leave(
+            self.draft.leave_out(
                 "the password of Redis",
                 "no secret stands in this file: write it into one that only noren reads, and password = \
                  \"/etc/noren/redis\" into the [[bridge.tokens]]",
@@ -406,7 +408,7 @@ impl<'a> Importer<'a> {
         self.draft.set(table, "keys", &list([key]));
         self.draft.set(table, "allow", &list([OWN_CONSOLES]));
         self.draft.set(table, "longest", &quoted("off"));
-        self.draft.leave(
+        self.draft.leave_out(
             "tokens that are encrypted (JWE)",
             "links are signed here, and an encrypted one is refused: sign them, and do not encrypt them",
         );
@@ -417,7 +419,7 @@ impl<'a> Importer<'a> {
     }
 
     fn allowed(&mut self) {
-        self.draft.leave(
+        self.draft.leave_out(
             "targets anywhere",
             &format!(
                 "only what `allow` lists is connected to; it says the consoles of this machine, \

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::{Console, Found, LeadsTo, Rules, unresolved};
+use super::{Console, Found, Rules, TokenTarget, unresolved};
 use crate::access::session::Visitor;
 use crate::config::{Clipboard, ConsoleList};
 use crate::http::{Context, Head, Refusal};
@@ -71,7 +71,7 @@ impl Console {
     ///
     /// # Errors
     /// The refusal that a tunnel would get, before anything is opened.
-    pub(in crate::service::handlers) async fn about(
+    pub(in crate::service::handlers) async fn rights(
         &self,
         exchange: &mut Exchange<'_>,
     ) -> Result<Value, Refusal> {
@@ -80,7 +80,7 @@ impl Console {
         let Found {
             visitor, leads_to, ..
         } = self.look_up(exchange).await?;
-        let LeadsTo::Console(target) = leads_to else {
+        let TokenTarget::Console(target) = leads_to else {
             let reason = "this token leads to a channel, and not to a console";
             return Err(Refusal::not_found(reason));
         };
@@ -143,7 +143,7 @@ impl Console {
         }
         let target = self.targets.resolve(&asked).await.ok()?;
         // Messages, and no console; or a name that another source takes for a token of its own.
-        if target.boundary.is_some() || !asked.token().means(&target.name) {
+        if target.boundary.is_some() || !asked.token().matches(&target.name) {
             return None;
         }
         let mut entry = self.permitted(&target, visitor, head).await.ok()?;

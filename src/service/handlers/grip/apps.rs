@@ -15,7 +15,7 @@ use crate::http::{Context, Head, Refusal, drop_hop_by_hop};
 use crate::hub::Hub;
 use crate::push::grip::{Continuation, EVENTS, Key, Order, ResumableStreams};
 use crate::service::grip_keys::GripKeys;
-use crate::service::handlers::grip::turns::Turns;
+use crate::service::handlers::grip::turns::RequestPermits;
 use crate::shares;
 use crate::sync::lock;
 use crate::tls::ClientName;
@@ -80,7 +80,7 @@ pub(in crate::service::handlers) struct GripApp {
     /// True if a held connection ends with the visitor's session.
     pub(super) session: bool,
     over_http: bool,
-    pub(super) turns: Arc<Turns>,
+    pub(super) turns: Arc<RequestPermits>,
 }
 
 impl GripApps {
@@ -100,7 +100,7 @@ impl GripApps {
                 returning: memory.returning(&app.name, shares::Parts::from(&config.limits)),
                 session: settings.session,
                 over_http: settings.over_http,
-                turns: Arc::new(Turns::new((app.workers / PART).max(1))),
+                turns: Arc::new(RequestPermits::new((app.workers / PART).max(1))),
             })
         };
         Self {

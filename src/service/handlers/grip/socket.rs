@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 
 use crate::http::{Body, Refusal, full};
-use crate::net::Slot;
+use crate::net::ConnectionPermit;
 use crate::push::grip::{
     EVENTS, Events, OPENING, Opening, Place, SendEvents, Unsent, drop_grip_headers,
 };
@@ -20,8 +20,8 @@ use crate::service::handlers::grip::holding::Holding;
 use crate::service::handlers::grip::visitor::Visitor;
 use crate::service::shared::Shared;
 use crate::shutdown::Shutdown;
-use crate::telemetry::audit::{Kind, Opened, What};
-use crate::telemetry::{Begun, TunnelKind};
+use crate::telemetry::audit::{AuditObject, Kind, Opened};
+use crate::telemetry::{TunnelInfo, TunnelKind};
 use crate::upstream::Upstream;
 use crate::websocket::{Handshake, Upgrade};
 
@@ -53,7 +53,7 @@ impl GripSockets {
         &self,
         app: GripApp,
         upstream: &Arc<Upstream>,
-        (handshake, slot): (Handshake, Option<Slot>),
+        (handshake, slot): (Handshake, Option<ConnectionPermit>),
         mut exchange: Exchange<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let (head, context, audit) = (exchange.head, exchange.context, exchange.audit);
@@ -83,8 +83,11 @@ impl GripSockets {
             .holding
             .place(&app, lease, "grip-websocket", context, audit);
         let target = format!("app {}", app.name);
-        let line = Opened::new(audit.who(), What::new(Kind::WebSocket, target.clone()));
-        let tunnel = context.telemetry.tunnels.open(Begun {
+        let line = Opened::new(
+            audit.client(),
+            AuditObject::new(Kind::WebSocket, target.clone()),
+        );
+        let tunnel = context.telemetry.tunnels.open(TunnelInfo {
             kind: TunnelKind::App,
             peer: context.peer.to_string(),
             target,

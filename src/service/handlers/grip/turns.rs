@@ -13,19 +13,19 @@ const MOST_LEFT: usize = 1_000;
 
 /// Limits on such requests to one app.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct RequestPermits {
     at_a_time: Semaphore,
     left: Semaphore,
 }
 
 /// The right to one request.
 #[derive(Debug)]
-pub(super) struct Turn<'a> {
+pub(super) struct RequestPermit<'a> {
     _turn: SemaphorePermit<'a>,
     _left: Option<SemaphorePermit<'a>>,
 }
 
-impl Turns {
+impl RequestPermits {
     /// Creates the limits, for `at_a_time` concurrent requests.
     pub(super) fn new(at_a_time: usize) -> Self {
         Self {
@@ -35,11 +35,11 @@ impl Turns {
     }
 
     /// Waits until a request may be sent. `has_left` is true for the request that reports that a client has left.
-    pub(super) async fn take(&self, has_left: bool) -> Result<Turn<'_>, String> {
+    pub(super) async fn take(&self, has_left: bool) -> Result<RequestPermit<'_>, String> {
         let left = has_left.then(|| self.left.try_acquire()).transpose();
         let left = left.map_err(|_| format!("{MOST_LEFT} clients that have left wait already"))?;
         match timeout(TURN, self.at_a_time.acquire()).await {
-            Ok(Ok(turn)) => Ok(Turn {
+            Ok(Ok(turn)) => Ok(RequestPermit {
                 _turn: turn,
                 _left: left,
             }),

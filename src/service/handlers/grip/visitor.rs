@@ -15,7 +15,7 @@ use crate::push::grip::{AppSender, Question, QuestionKind};
 use crate::service::app_requests::{AppRequests, collect};
 use crate::service::grip_keys::GripKeys;
 use crate::service::handlers::grip::apps::GripApp;
-use crate::service::handlers::grip::turns::Turns;
+use crate::service::handlers::grip::turns::RequestPermits;
 use crate::upstream::Upstream;
 
 /// Headers of the first request that do not apply to later ones.
@@ -39,7 +39,7 @@ pub(super) struct Visitor {
     head: Head,
     context: Context,
     parts: Parts,
-    turns: Arc<Turns>,
+    turns: Arc<RequestPermits>,
 }
 
 impl Visitor {

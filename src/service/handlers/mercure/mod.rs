@@ -123,11 +123,11 @@ impl Mercure {
         &self,
         mut exchange: Exchange<'_>,
     ) -> Result<Response<Body>, Refusal> {
-        exchange.audit.about("the Mercure hub".to_owned());
+        exchange.audit.set_object("the Mercure hub".to_owned());
         let origin = exchange.request.headers().get(ORIGIN).cloned();
         if let Some(entrance) = &self.entrances.mercure
             && origin.is_some()
-            && let Err(denied) = permit_page(entrance, exchange.asking().0)
+            && let Err(denied) = permit_page(entrance, exchange.visitor_parts().0)
         {
             return Err(exchange.refuse(denied, &self.shutdown));
         }

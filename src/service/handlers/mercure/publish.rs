@@ -48,10 +48,12 @@ impl Mercure {
 
     async fn publisher(&self, exchange: &mut Exchange<'_>) -> Result<Grant, Refusal> {
         let method = exchange.request.method().clone();
-        let (asking, _) = exchange.asking();
-        let grant = self.grant(asking, &method, Bearer::Publisher).await?;
+        let (visitor_parts, _) = exchange.visitor_parts();
+        let grant = self
+            .grant(visitor_parts, &method, Bearer::Publisher)
+            .await?;
         let grant = grant.ok_or_else(|| self.no_token())?;
-        is_form(asking.headers)?;
+        is_form(visitor_parts.headers)?;
         Ok(grant)
     }
 

@@ -75,11 +75,13 @@ impl Mercure {
         exchange: &mut Exchange<'_>,
     ) -> Result<(Option<Grant>, Option<Lease>), Refusal> {
         let method = exchange.request.method().clone();
-        let (asking, _) = exchange.asking();
+        let (visitor_parts, _) = exchange.visitor_parts();
         if method.as_str() == "QUERY" {
-            is_form(asking.headers)?;
+            is_form(visitor_parts.headers)?;
         }
-        let grant = self.grant(asking, &method, Bearer::Subscriber).await?;
+        let grant = self
+            .grant(visitor_parts, &method, Bearer::Subscriber)
+            .await?;
         let settings = &self.rules.settings;
         if grant.is_none() && !settings.anonymous {
             return Err(self.no_token());
@@ -88,9 +90,11 @@ impl Mercure {
         if !settings.session {
             return Ok((grant, token));
         }
-        let visitor = self
-            .sessions
-            .visitor(asking.headers, asking.head, asking.context);
+        let visitor = self.sessions.visitor(
+            visitor_parts.headers,
+            visitor_parts.head,
+            visitor_parts.context,
+        );
         let session = visitor.await?.watch();
         let lease = match token {
             Some(token) => session.and_until(&token),

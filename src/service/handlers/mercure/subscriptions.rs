@@ -18,8 +18,10 @@ impl Mercure {
         mut exchange: Exchange<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let method = exchange.request.method().clone();
-        let (asking, audit) = exchange.asking();
-        let grant = self.grant(asking, &method, Bearer::Subscriber).await?;
+        let (visitor_parts, audit) = exchange.visitor_parts();
+        let grant = self
+            .grant(visitor_parts, &method, Bearer::Subscriber)
+            .await?;
         let Some(grant) = grant else {
             return Err(self.no_token());
         };

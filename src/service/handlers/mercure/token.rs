@@ -11,7 +11,7 @@ use crate::config::MercureVersion;
 use crate::http::Refusal;
 use crate::push::mercure::Grant;
 use crate::router::METADATA;
-use crate::service::exchange::Asking;
+use crate::service::exchange::VisitorParts;
 use crate::service::handlers::mercure::Mercure;
 use crate::service::mercure_keys::{Bearer, TokenFault};
 use crate::service::route_auth::permit_page;
@@ -23,22 +23,22 @@ pub(super) const COOKIE_OF_ONE: &str = "__Secure-mercure_access_token";
 const QUERY: &str = "authorization";
 
 /// A token, and the part of the request that contained it.
-struct Shown {
+struct PresentedToken {
     token: String,
     by_cookie: bool,
 }
 
 impl Mercure {
     /// Finds the token of a request: in the header, otherwise in the query (0.x), otherwise in a cookie.
-    fn find(&self, asking: Asking<'_>) -> Result<Option<Shown>, Refusal> {
-        let mut lines = asking.headers.get_all(AUTHORIZATION).iter();
+    fn find(&self, visitor_parts: VisitorParts<'_>) -> Result<Option<PresentedToken>, Refusal> {
+        let mut lines = visitor_parts.headers.get_all(AUTHORIZATION).iter();
         if let Some(line) = lines.next() {
             let token = line.to_str().ok().and_then(|value| {
                 let (scheme, token) = value.split_once(' ')?;
                 scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
             });
             return match (token, lines.next()) {
-                (Some(token), None) => Ok(Some(Shown {
+                (Some(token), None) => Ok(Some(PresentedToken {
                     token: token.to_owned(),
                     by_cookie: false,
                 })),
@@ -51,10 +51,10 @@ impl Mercure {
         }
         let settings = &self.rules.settings;
         if settings.query_token && self.rules.speaks(MercureVersion::Draft) {
-            let query = asking.query.unwrap_or_default();
+            let query = visitor_parts.query.unwrap_or_default();
             let mut pairs = form_urlencoded::parse(query.as_bytes());
             if let Some((_, token)) = pairs.find(|(name, _)| name == QUERY) {
-                return Ok(Some(Shown {
+                return Ok(Some(PresentedToken {
                     token: token.into_owned(),
                     by_cookie: false,
                 }));
@@ -65,8 +65,8 @@ impl Mercure {
         let mut names = [one, draft]
             .into_iter()
             .filter(|(version, _)| self.rules.speaks(*version));
-        let token = names.find_map(|(_, name)| cookie(asking.headers, name));
-        Ok(token.map(|token| Shown {
+        let token = names.find_map(|(_, name)| cookie(visitor_parts.headers, name));
+        Ok(token.map(|token| PresentedToken {
             token,
             by_cookie: true,
         }))
@@ -116,17 +116,17 @@ impl Mercure {
     /// The permissions of a request's token; `None` without a token. An invalid token is refused.
     pub(super) async fn grant(
         &self,
-        asking: Asking<'_>,
+        visitor_parts: VisitorParts<'_>,
         method: &Method,
         bearer: Bearer,
     ) -> Result<Option<Grant>, Refusal> {
-        let Some(shown) = self.find(asking)? else {
+        let Some(shown) = self.find(visitor_parts)? else {
             return Ok(None);
         };
         if shown.by_cookie && *method == Method::POST {
-            self.permit_sender(asking)?;
+            self.permit_sender(visitor_parts)?;
         }
-        let place = self.tokens.hold(asking.context).await?;
+        let place = self.tokens.hold(visitor_parts.context).await?;
         let rules = Arc::clone(&self.rules);
         let fault = match self.keys.check(shown.token, bearer, rules).await {
             Ok(grant) => {
@@ -159,7 +159,7 @@ impl Mercure {
 
     /// Checks that a page which publishes with its visitor's cookie has a permitted origin: any other page could send
     /// the same form.
-    fn permit_sender(&self, asking: Asking<'_>) -> Result<(), Refusal> {
+    fn permit_sender(&self, visitor_parts: VisitorParts<'_>) -> Result<(), Refusal> {
         let denied =
             |reason| self.challenge(StatusCode::UNAUTHORIZED, reason, Some("invalid_token"));
         if self.any_origin {
@@ -167,8 +167,8 @@ impl Mercure {
                 "a cookie permits to publish only to pages of named origins (mercure.origins)",
             ));
         }
-        let sent = asking.headers.get(ORIGIN).cloned().or_else(|| {
-            let referer = asking.headers.get(REFERER)?.to_str().ok()?;
+        let sent = visitor_parts.headers.get(ORIGIN).cloned().or_else(|| {
+            let referer = visitor_parts.headers.get(REFERER)?.to_str().ok()?;
             let page = Url::parse(referer).ok()?;
             HeaderValue::try_from(page.origin().ascii_serialization()).ok()
         });
@@ -177,12 +177,12 @@ impl Mercure {
         };
         let mut headers = HeaderMap::new();
         headers.insert(ORIGIN, sent);
-        let asking = Asking {
+        let visitor_parts = VisitorParts {
             headers: &headers,
-            ..asking
+            ..visitor_parts
         };
         match &self.entrances.mercure {
-            Some(entrance) => permit_page(entrance, asking),
+            Some(entrance) => permit_page(entrance, visitor_parts),
             None => Ok(()),
         }
     }

@@ -2,16 +2,16 @@
 //! reports the differences.
 //!
 //! Both listen on UNIX sockets in a temporary directory, and a stub that sends back each request (`stub`) replaces
-//! every app. So no port, no app and no other nginx of this machine is touched. `theirs` writes the file for nginx,
-//! `ours` the one for Noren, `requests` chooses the requests, and `report` compares the responses.
+//! every app. So no port, no app and no other nginx of this machine is touched. `nginx_file` writes the file for nginx,
+//! `noren_file` the one for Noren, `requests` chooses the requests, and `report` compares the responses.
 
 mod client;
-mod ours;
+mod nginx_file;
+mod noren_file;
 mod process;
 mod report;
 mod requests;
 mod stub;
-mod theirs;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -55,8 +55,8 @@ pub(super) fn compare(directives: &[Directive], made: &str) -> Result<Outcome> {
         anyhow!("the result is not complete yet, so nothing can be compared: {error}")
     })?;
     let mut place = Place::new()?;
-    let mut theirs = theirs::Theirs::of(directives, &mut place)?;
-    let ours = ours::Ours::of(made, &mut place)?;
+    let mut theirs = nginx_file::NginxFile::of(directives, &mut place)?;
+    let ours = noren_file::NorenFile::of(made, &mut place)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()

@@ -108,7 +108,7 @@ impl<'a> Report<'a> {
             (Reply::App(_), _) if request.host == OTHER => {
                 let difference = format!(
                     "a name that no server has: nginx: its first server; Noren: {}",
-                    self.shown(ours)
+                    self.display(ours)
                 );
                 self.note(2, difference, &asked);
             }
@@ -117,7 +117,7 @@ impl<'a> Report<'a> {
             _ if request.host == OTHER => {
                 let shown = |answer: &Reply| match answer {
                     Reply::Own { status, .. } => status.to_string(),
-                    _ => self.shown(answer),
+                    _ => self.display(answer),
                 };
                 let (theirs, ours) = (shown(theirs), shown(ours));
                 let difference =
@@ -125,8 +125,11 @@ impl<'a> Report<'a> {
                 self.note(3, difference, &asked);
             }
             _ => {
-                let difference =
-                    format!("nginx: {}; Noren: {}", self.shown(theirs), self.shown(ours));
+                let difference = format!(
+                    "nginx: {}; Noren: {}",
+                    self.display(theirs),
+                    self.display(ours)
+                );
                 self.note(3, difference, &asked);
             }
         }
@@ -135,8 +138,8 @@ impl<'a> Report<'a> {
     fn differ(&mut self, kind: usize, asked: &str, theirs: &Reply, ours: &Reply) {
         let difference = format!(
             "{asked}: nginx: {}; Noren: {}",
-            self.shown(theirs),
-            self.shown(ours)
+            self.display(theirs),
+            self.display(ours)
         );
         self.note(kind, difference, asked);
     }
@@ -173,8 +176,11 @@ impl<'a> Report<'a> {
                     let shown = |value: Option<&String>| {
                         value.map_or_else(|| "none".to_owned(), |value| format!("{value:?}"))
                     };
-                    let difference =
-                        format!("{name}: nginx: {}; Noren: {}", shown(theirs), shown(ours));
+                    let difference = format!(
+                        "{name}: nginx: {}; Noren: {}",
+                        display(theirs),
+                        display(ours)
+                    );
                     self.note(kind, difference, asked);
                 }
             }
@@ -190,7 +196,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    fn shown(&self, answer: &Reply) -> String {
+    fn display(&self, answer: &Reply) -> String {
         match answer {
             Reply::App(app) => format!("{} gets {}", self.place.addresses(app.number), app.line),
             Reply::Own { status, location } if location.is_empty() => status.to_string(),

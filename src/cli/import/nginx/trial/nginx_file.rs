@@ -117,7 +117,7 @@ const AUTHORITIES: &[&str] = &["ssl_client_certificate", "ssl_trusted_certificat
 
 /// The file for nginx, line by line, and its listeners, names and notes.
 #[derive(Debug, Default)]
-pub(super) struct Theirs {
+pub(super) struct NginxFile {
     /// The lines, each with the directive that it comes from.
     lines: Vec<(String, Option<String>)>,
     pub(super) listeners: Vec<Listener>,
@@ -128,7 +128,7 @@ pub(super) struct Theirs {
 }
 
 /// The context in which a directive is converted.
-struct Around<'a, 'b> {
+struct Context<'a, 'b> {
     place: &'b mut Place,
     upstreams: &'b BTreeSet<&'a str>,
     /// Constants of the server and its locations so far.
@@ -138,13 +138,13 @@ struct Around<'a, 'b> {
     nowhere: String,
 }
 
-impl Theirs {
+impl NginxFile {
     pub(super) fn of(directives: &[Directive], place: &mut Place) -> Result<Self> {
         let mut theirs = Self::default();
         let mut upstreams = BTreeSet::new();
         join_upstreams(directives, place, &mut upstreams);
         let path = |name: &str| place.path(name).display().to_string();
-        let mut around = Around {
+        let mut around = Context {
             certificate: path("certificate.pem"),
             users: path("users"),
             nowhere: path("nowhere"),
@@ -159,13 +159,13 @@ impl Theirs {
         Ok(theirs)
     }
 
-    fn block<'a>(&mut self, block: &'a [Directive], around: &mut Around<'a, '_>) {
+    fn block<'a>(&mut self, block: &'a [Directive], around: &mut Context<'a, '_>) {
         for one in block {
             self.directive(one, around);
         }
     }
 
-    fn directive<'a>(&mut self, one: &'a Directive, around: &mut Around<'a, '_>) {
+    fn directive<'a>(&mut self, one: &'a Directive, around: &mut Context<'a, '_>) {
         let name = one.name();
         match name {
             "http" => return self.block(&one.block, around),
@@ -199,7 +199,7 @@ impl Theirs {
         if meaning(name) == Meaning::Unknown {
             self.notes.insert(format!(
                 "left out, as it is not known here: {}",
-                one.shown()
+                one.display()
             ));
             return;
         }
@@ -213,7 +213,7 @@ impl Theirs {
         }
     }
 
-    fn server<'a>(&mut self, one: &'a Directive, around: &mut Around<'a, '_>) {
+    fn server<'a>(&mut self, one: &'a Directive, around: &mut Context<'a, '_>) {
         around.constants.clear();
         self.open(one, &["server"]);
         self.line(one, &["set", "$noren_nothing", ""]);
@@ -269,7 +269,7 @@ impl Theirs {
     }
 
     /// Converts a `server` of an `upstream`.
-    fn backend(&mut self, one: &Directive, around: &mut Around<'_, '_>) {
+    fn backend(&mut self, one: &Directive, around: &mut Context<'_, '_>) {
         let socket = around.place.app(&address(one.argument(0)));
         let socket = format!("unix:{}", socket.display());
         let mut words = vec!["server", &socket];
@@ -277,7 +277,7 @@ impl Theirs {
         self.line(one, &words);
     }
 
-    fn pass<'a>(&mut self, one: &'a Directive, around: &mut Around<'a, '_>) {
+    fn pass<'a>(&mut self, one: &'a Directive, around: &mut Context<'a, '_>) {
         let written = one.argument(0);
         let mut text = written.to_owned();
         // The longest first, or `$app` would be found in `$apps`.
@@ -299,7 +299,7 @@ impl Theirs {
         if authority.contains('$') || authority.is_empty() {
             self.notes.insert(format!(
                 "nothing is asked where the address depends on the request: {}",
-                one.shown()
+                one.display()
             ));
             let nowhere = format!("http://unix:{}:", around.nowhere);
             return self.line(one, &["proxy_pass", &nowhere]);
@@ -340,13 +340,13 @@ impl Theirs {
     fn open(&mut self, one: &Directive, words: &[&str]) {
         let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
         self.lines
-            .push((format!("{} {{", words.join(" ")), Some(one.shown())));
+            .push((format!("{} {{", words.join(" ")), Some(one.display())));
     }
 
     fn line(&mut self, one: &Directive, words: &[&str]) {
         let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
         self.lines
-            .push((format!("{};", words.join(" ")), Some(one.shown())));
+            .push((format!("{};", words.join(" ")), Some(one.display())));
     }
 
     fn close(&mut self) {

@@ -11,12 +11,12 @@ use super::{Listener, Place, address};
 
 /// The file, and the listeners of Noren with it.
 #[derive(Debug)]
-pub(super) struct Ours {
+pub(super) struct NorenFile {
     text: String,
     listeners: Vec<Listener>,
 }
 
-impl Ours {
+impl NorenFile {
     /// Derives the configuration of the comparison from the imported one, which is valid.
     pub(super) fn of(made: &str, place: &mut Place) -> Result<Self> {
         let mut file: Table = made.parse().context("read the result of the import")?;
