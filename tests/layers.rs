@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["tls"],
     &["http2"],
     &["http", "amqp", "rfb"],
-    &["websocket", "upstream", "tokens"],
+    &["websocket", "upstream", "tokens", "video"],
     &["access", "acme", "proxy", "bridge", "hub", "files"],
     &["push", "sources", "cluster", "viewers"],
     &["admin"],

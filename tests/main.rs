@@ -95,4 +95,5 @@ mod support;
 mod tokens;
 mod units;
 mod upgrade;
+mod video;
 mod words;

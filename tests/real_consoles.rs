@@ -83,6 +83,60 @@ fn recordings_are_played_searched_and_watched_by_an_administrator_and_nobody_els
         .args(["--pictures", &pictures(directory.path())]))
     .well();
     assert!(ran.stdout.contains("recordings=ok"), "{}", ran.stdout);
+    // What noVNC has seen of TigerVNC, as video: pictures in Tight with JPEG.
+    let recordings = path(&directory, "recordings");
+    for format in ["mp4", "webm"] {
+        let film = path(&directory, &format!("vnc.{format}"));
+        is_filmed(Path::new(&recordings), &film);
+    }
+}
+
+/// Writes the recording of the display that `vnc_server.py` draws as a video, and looks at its last picture.
+fn is_filmed(recordings: &Path, film: &str) {
+    let noren = || Command::new(env!("CARGO_BIN_EXE_noren"));
+    let list = run(noren()
+        .args(["recordings", "list", "--json"])
+        .arg(recordings))
+    .well();
+    let mut rows = list.stdout.lines();
+    let graphical = rows.find(|row| row.contains("\"graphical\":true"));
+    let row: serde_json::Value =
+        serde_json::from_str(graphical.expect("a graphical one")).expect("JSON");
+    let file = recordings.join(row["file"].as_str().expect("a name"));
+    run(noren()
+        .args(["replay", "--max-pause", "2", "--video", film])
+        .arg(file))
+    .well();
+    let show = "stream=width,height:format=duration";
+    let mut probe = Command::new("ffprobe");
+    let probed =
+        run(probe.args(["-v", "error", "-of", "csv=p=0", "-show_entries", show, film])).well();
+    let (size, duration) = probed.stdout.trim().split_once('\n').expect("two lines");
+    assert_eq!(size, "640,480");
+    let duration: f64 = duration.parse().expect("seconds");
+    assert!((0.04..600.0).contains(&duration), "{duration}");
+    let decoded = Command::new("ffmpeg")
+        .args([
+            "-v", "error", "-i", film, "-f", "rawvideo", "-pix_fmt", "rgb24", "-",
+        ])
+        .output()
+        .expect("the program that made the video");
+    let (rows, _) = decoded.stdout.as_chunks::<{ 640 * 3 }>();
+    let last = rows.len().checked_sub(480).expect("a picture");
+    for (x, y, colour) in [
+        (100, 75, [0xc0, 0x30, 0x30]),
+        (320, 75, [0x30, 0xa0, 0x40]),
+        (530, 75, [0xf0, 0xd0, 0x20]),
+        (10, 470, [0x20, 0x40, 0x60]),
+    ] {
+        let row = rows.get(last + y).expect("a row");
+        let seen = row.get(3 * x..3 * x + 3).expect("a pixel");
+        let is_close = seen
+            .iter()
+            .zip(colour)
+            .all(|(seen, drawn)| seen.abs_diff(drawn) <= 12);
+        assert!(is_close, "{film}: {seen:?} at {x},{y} is not {colour:?}");
+    }
 }
 
 #[test]

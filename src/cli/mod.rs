@@ -19,6 +19,7 @@ mod status;
 mod subscribe;
 mod token;
 mod upgrade;
+mod video;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -110,13 +111,16 @@ enum Command {
         and --wait waits for them. A drain holds over reloads and upgrades, until --undo or a restart.\n\
         Exit status: 0 done, and with --wait nothing is in progress there; 1 not.")]
     Drain(drain::Drain),
-    /// Play a recorded console ([bridge.recording]) to a VNC viewer or in the terminal, or export it for asciinema.
+    /// Play a recorded console ([bridge.recording]) to a VNC viewer or in the terminal, or export it for asciinema or
+    /// as a video.
     #[command(after_help = "Examples:\n  \
         noren replay 1764111600123-vm1.noren & vncviewer 127.0.0.1::5999\n  \
         noren replay --terminal --speed 4 --max-pause 1 1764111600123-vm1-console.noren\n  \
-        noren replay --asciicast 1764111600123-vm1-console.noren > vm1.cast && asciinema play vm1.cast\n\n\
+        noren replay --asciicast 1764111600123-vm1-console.noren > vm1.cast && asciinema play vm1.cast\n  \
+        noren replay --video vm1.mp4 --max-pause 2 1764111600123-vm1.noren\n\n\
         It sends what the console sent, whatever the viewer requests, so the viewer must use the pixel format\n\
-        of the recorded one. Only programs on this machine can connect.")]
+        of the recorded one. Only programs on this machine can connect.\n\
+        A video needs the program ffmpeg (5.1 or newer).")]
     Replay(replay::Replay),
     /// List recorded consoles ([bridge.recording]), and verify that they are unchanged.
     #[command(after_help = "Examples:\n  \

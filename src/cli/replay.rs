@@ -1,5 +1,5 @@
 //! `noren replay`: plays the output of a console as it was recorded, to a viewer or to the terminal, or exports it in
-//! the format of another player.
+//! the format of another player, or as a video.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, ErrorKind, Write as _};
@@ -11,12 +11,13 @@ use clap::Args;
 use noren::config::Endpoint;
 use noren::recording::{Asciicast, Kind, NotText, Reader};
 use noren::text::escape;
+use noren::video::Video;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::cli::output::note;
-use crate::cli::{Failure, current_runtime};
+use crate::cli::{Failure, current_runtime, video};
 
 /// Time that a viewer has to disconnect after the last picture.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -36,6 +37,10 @@ pub(super) struct Replay {
     /// Write a serial console to standard output as asciicast v2, which `asciinema play` shows
     #[arg(long, conflicts_with_all = ["terminal", "listen", "speed", "once"])]
     asciicast: bool,
+    /// Write a graphical console into this new file as a video (.mp4, .mkv or .webm), which `ffmpeg` encodes
+    #[arg(long, value_name = "FILE", value_parser = video::file)]
+    #[arg(conflicts_with_all = ["terminal", "listen", "once", "asciicast"])]
+    video: Option<PathBuf>,
     /// Columns of the terminal in an asciicast; a recording does not know them
     #[arg(long, value_name = "N", default_value_t = 80, requires = "asciicast")]
     columns: u16,
@@ -92,6 +97,13 @@ impl Replay {
         if self.asciicast {
             return Ok(self.write_asciicast()?);
         }
+        if let Some(into) = &self.video {
+            let settings = Video {
+                speed: self.speed,
+                max_pause: self.max_pause,
+            };
+            return Ok(video::encode(settings, || self.open(), into)?);
+        }
         // Before anything listens, so that a wrong file is told at once.
         self.print_head(&self.open()?);
         let runtime = current_runtime()?;
@@ -123,7 +135,8 @@ impl Replay {
             // Nobody reads any more (`| head`), which is no error.
             Err(NotText::Write(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             Err(error @ NotText::Graphical) => Err(anyhow!(error).context(format!(
-                "{} cannot be written as an asciicast; play it to a VNC viewer, without --asciicast",
+                "{} cannot be written as an asciicast; play it to a VNC viewer, without --asciicast, or write --video \
+                 FILE.mp4",
                 self.file.display()
             ))),
             written => written.with_context(|| format!("write {}", self.file.display())),

@@ -1,6 +1,10 @@
 //! The fuzz target of recordings.
 
 use crate::recording::{Asciicast, Fault, Reader, verify};
+use crate::video::Video;
+
+/// Limit on the pixels of a screen whose video is written: the frames of a large one only take time.
+const MOST_PIXELS: usize = 256 * 256;
 
 /// Checks that a file is read, checked and exported without a panic, and that an export is JSON in every line.
 ///
@@ -44,5 +48,22 @@ pub fn recording(file: &[u8]) {
             let read: Result<serde_json::Value, _> = serde_json::from_slice(line);
             assert!(read.is_ok(), "a line of an asciicast is no JSON");
         }
+    }
+    film(file);
+}
+
+/// Checks that a recording with a picture has a video.
+fn film(file: &[u8]) {
+    let settings = Video {
+        speed: 1.0,
+        max_pause: None,
+    };
+    if let Ok(reader) = Reader::open(file)
+        && let Ok(size) = settings.measure(reader)
+        && size.width * size.height <= MOST_PIXELS
+        && let Ok(reader) = Reader::open(file)
+    {
+        let written = settings.write(reader, size, std::io::sink());
+        assert!(written.is_ok(), "a video was measured and cannot be drawn");
     }
 }

@@ -26,3 +26,4 @@ pub(crate) use filter::{Rules, filtered, host_filtered};
 pub(crate) use login::{Login, LoginError};
 pub(crate) use rejection::Rejection;
 pub(crate) use session::Session;
+pub(crate) use version::Version;

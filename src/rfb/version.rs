@@ -5,7 +5,7 @@ pub(super) const LENGTH: usize = 12;
 
 /// A version that changes the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Version {
+pub(crate) enum Version {
     /// 3.3: the host decides on the method.
     V3_3,
     /// 3.7: the host offers methods.
@@ -16,7 +16,7 @@ pub(super) enum Version {
 
 /// Reasons why a first message is no version.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unversioned {
+pub(crate) enum Unversioned {
     /// Anything but `RFB ddd.ddd\n`.
     NotRfb,
     /// 0.0, by which an UltraVNC repeater waits for the name of a host.
@@ -27,7 +27,7 @@ pub(super) enum Unversioned {
 
 impl Version {
     /// Reads a message. What is not known counts as the next lower version, as RFC 6143 §7.1.1 has it.
-    pub(super) fn read(message: [u8; LENGTH]) -> Result<Self, Unversioned> {
+    pub(crate) fn read(message: [u8; LENGTH]) -> Result<Self, Unversioned> {
         let [b'R', b'F', b'B', b' ', m0, m1, m2, b'.', n0, n1, n2, b'\n'] = message else {
             return Err(Unversioned::NotRfb);
         };
