@@ -2,6 +2,7 @@
 //! nobody.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use super::http_source::TIMEOUT;
 use super::reader::Table;
 use super::secret_place::SecretPlace;
 use super::service_url::ServiceUrl;
+use super::target_rule::parse_port_range;
 use super::value;
 
 /// The keys of `source = "nova"`.
@@ -28,6 +30,9 @@ pub struct NovaSource {
     pub microversion: String,
     /// `lifetime`: the lifetime of a console that `recheck-tokens` checks. Default `token`.
     pub lifetime: NovaLifetime,
+    /// `serial-ports`: the ports at which the hosts have serial consoles, for Nova does not say of which kind a console
+    /// is. Default 10000 to 20000, as Nova's `port_range`.
+    pub serial_ports: Vec<RangeInclusive<u16>>,
     /// `ca`: whose certificates are believed, for `https`. Default `None`: those this system trusts.
     pub ca: Option<PathBuf>,
     /// `timeout`: the time from the request to the end of the response, including a login if necessary. Default 5 s.
@@ -91,6 +96,8 @@ pub enum NovaLifetime {
 
 /// The first microversion that knows the tokens of all kinds of consoles.
 const MICROVERSION: &str = "2.31";
+/// Nova's default of `port_range` in `[serial_console]`.
+const SERIAL_PORTS: RangeInclusive<u16> = 10_000..=20_000;
 
 impl Domain {
     fn parse(text: &str) -> Result<Self, String> {
@@ -148,6 +155,7 @@ impl NovaSource {
             lifetime: table.text("lifetime", NovaLifetime::Token, |text| {
                 value::choice(text, &names)
             }),
+            serial_ports: table.list("serial-ports", vec![SERIAL_PORTS], parse_port_range),
             ca: table.text("ca", None, |text| value::path(text).map(Some)),
             timeout: table.time_limit("timeout", TIMEOUT),
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::clipboard::Clipboard;
 use super::reader::Table;
 use super::secret_file::SecretFile;
-use super::target_rule::parse_ports;
+use super::target_rule::parse_port_range;
 use super::target_tls::TargetTls;
 use super::value;
 use super::view_rules::ViewRules;
@@ -158,11 +158,7 @@ impl Rfb {
 
     fn read_with(table: &mut Table<'_>, enabled: bool) -> Self {
         let has_ports = table.has("ports");
-        let ports = table.list("ports", Vec::new(), |text| {
-            parse_ports(text).ok_or_else(|| {
-                format!("{text:?} is no port and no range; write for example \"5900-5999\"")
-            })
-        });
+        let ports = table.list("ports", Vec::new(), parse_port_range);
         let (has_enabled, has_security) = (table.has("enabled"), table.has("security"));
         let security = table.list("security", Vec::new(), RfbSecurity::parse);
         let rfb = Self {

@@ -104,7 +104,7 @@ impl Hosts {
 }
 
 /// Reads `5900`, `5900-5999` or `*`.
-pub(super) fn parse_ports(text: &str) -> Option<RangeInclusive<u16>> {
+fn parse_ports(text: &str) -> Option<RangeInclusive<u16>> {
     let port = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let port = text.parse::<u16>().ok().filter(|port| *port > 0);
@@ -116,6 +116,12 @@ pub(super) fn parse_ports(text: &str) -> Option<RangeInclusive<u16>> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last) = (port(first)?, port(last)?);
     (first <= last).then_some(first..=last)
+}
+
+/// Reads the same in a list of ports of consoles.
+pub(super) fn parse_port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let unfit = || format!("{text:?} is no port and no range; write for example \"5900-5999\"");
+    parse_ports(text).ok_or_else(unfit)
 }
 
 impl fmt::Display for TargetRule {

@@ -169,6 +169,7 @@ fn unknown(table: &mut Table<'_>) -> SourceKind {
     ] {
         table.text(key, (), |_| Ok(()));
     }
+    table.list("serial-ports", Vec::new(), |_| Ok(()));
     for key in ["headers", "secret-headers", "answer"] {
         table.table(key, |table| table.each_named(|_, _| Ok(())));
     }

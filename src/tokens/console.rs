@@ -48,7 +48,15 @@ impl Target {
     /// Determines the console; `None` if name and socket do not decide between two guests.
     #[must_use]
     pub(crate) fn console(&self) -> Option<Console> {
-        console(&self.name, &self.endpoint)
+        match &self.server {
+            // The name is the server's, and no guest has it in another form.
+            Some(server) => Some(Console {
+                name: self.name.as_str().into(),
+                guest: self.name.as_str().into(),
+                kind: server.kind(&self.endpoint),
+            }),
+            None => console(&self.name, &self.endpoint),
+        }
     }
 }
 

@@ -679,6 +679,7 @@ fn the_reference_shows_every_token_source(tokens: &[TokenSource]) {
                 endpoint: _,
                 microversion: _,
                 lifetime: _,
+                serial_ports: _,
                 ca: _,
                 timeout: _,
             })
@@ -701,7 +702,7 @@ fn the_reference_shows_every_token_source(tokens: &[TokenSource]) {
         "bridge.tokens",
         "source path url address ca timeout database user password namespace headers secret-headers answer allow \
          tls rfb shared subprotocols auth-url user-domain project project-domain application-credential secret region \
-         interface endpoint microversion lifetime",
+         interface endpoint microversion lifetime serial-ports",
     );
     let TargetTls {
         ca: _,

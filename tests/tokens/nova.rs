@@ -453,6 +453,43 @@ async fn displays_are_logged_in_at_and_serial_lines_pass_by_their_ports() {
 }
 
 #[tokio::test]
+async fn the_app_is_told_which_consoles_are_serial_by_their_ports() {
+    let stack = Stack::new().await;
+    let port = stack
+        .console
+        .address()
+        .rsplit_once(':')
+        .unwrap()
+        .1
+        .to_owned();
+    for (ports, kind) in [(port.as_str(), "serial"), ("1-2", "graphical")] {
+        let app = Backend::tcp().await;
+        let keys = format!(
+            "serial-ports = ['{ports}']\nrfb = {{ enabled = false }}\n\
+             [[app]]\nname = 'site'\nurl = 'http://{}'\n\
+             [session]\npath = '/who'\ntoken-path = '/may/{{vm}}/{{kind}}'\n",
+            app.address()
+        );
+        let door = stack.door("", &keys).await;
+        let mut client = door.tls().await;
+        let path = format!("/websockify?token={TOKEN}");
+        client.send(Door::handshake(&path, "Cookie: a=b\r\n")).await;
+        let mut app_hears = app.accept().await;
+        assert!(app_hears.head().await.start.starts_with("GET /who "));
+        let yes = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        app_hears.send(yes).await;
+        let head = app.accept().await.head().await;
+        assert!(
+            head.start
+                .starts_with(&format!("GET /may/{SERVER}/{kind} ")),
+            "{}",
+            head.start
+        );
+        assert_eq!(head.one("noren-console-kind"), Some(kind));
+    }
+}
+
+#[tokio::test]
 async fn the_port_of_one_server_is_not_shared_with_the_next_that_gets_it() {
     let stack = Stack::new().await;
     let kept = stack.directory.path().join("scrollback");

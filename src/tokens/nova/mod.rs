@@ -14,10 +14,10 @@ use http::Request;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::Token;
 use super::address::SourceResponse;
 use super::service_client::{Reply, ServiceClient};
-use crate::config::{NovaLifetime, NovaSource};
+use super::{ConsoleKind, Token};
+use crate::config::{Endpoint, NovaLifetime, NovaSource};
 use crate::text::percent::encoded;
 use crate::tls::TlsError;
 
@@ -50,6 +50,18 @@ impl std::fmt::Debug for CloudServer {
 }
 
 impl CloudServer {
+    /// The kind of the console at an address of the server's host. Nova does not tell it, but has ports for serial
+    /// consoles; displays, VNC's and SPICE's, share theirs.
+    pub(super) fn kind(&self, endpoint: &Endpoint) -> ConsoleKind {
+        let serial = &self.api.settings.serial_ports;
+        match endpoint {
+            Endpoint::Tcp { port, .. } if serial.iter().any(|range| range.contains(port)) => {
+                ConsoleKind::Serial
+            }
+            Endpoint::Tcp { .. } | Endpoint::Unix(_) => ConsoleKind::Graphical,
+        }
+    }
+
     /// True if consoles of the server may stay open although their token has ended: the source permits it, and the
     /// server exists, or Nova cannot say that it does not.
     pub(crate) async fn holds_consoles(&self) -> bool {

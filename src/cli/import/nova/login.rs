@@ -16,6 +16,12 @@ impl Importer<'_> {
         let mut keys = vec![("source", quoted("nova"))];
         self.identity(&mut keys);
         keys.push(("allow", self.allow(proxies)));
+        if self.conf.get(SERIAL.section, "port_range").is_some() {
+            keys.push((
+                "serial-ports",
+                list([self.serial_ports().as_str()].into_iter()),
+            ));
+        }
         if let Some(rfb) = self.rfb(proxies) {
             keys.push(("rfb", rfb));
         }
@@ -92,11 +98,15 @@ impl Importer<'_> {
             rules.push(format!("*:{DISPLAYS}"));
         }
         if uses(&SERIAL) {
-            let range = self.conf.get(SERIAL.section, "port_range");
-            let range = range.unwrap_or_else(|| SERIAL_LINES.to_owned());
-            rules.push(format!("*:{}", range.replace(':', "-")));
+            rules.push(format!("*:{}", self.serial_ports()));
         }
         list(rules.iter().map(String::as_str))
+    }
+
+    fn serial_ports(&self) -> String {
+        let range = self.conf.get(SERIAL.section, "port_range");
+        let range = range.unwrap_or_else(|| SERIAL_LINES.to_owned());
+        range.replace(':', "-")
     }
 
     /// Returns the table `rfb`: the `auth_schemes` of `[vnc]`, and its certificates.

@@ -59,6 +59,7 @@ fn a_plain_cloud_becomes_a_listener_for_each_proxy_and_one_source() {
     assert_eq!(user, "nova");
     assert_eq!(*user_domain, config::Domain::Id("default".to_owned()));
     assert_eq!(nova(&config).region.as_deref(), Some("North"));
+    assert_eq!(nova(&config).serial_ports, [10_000..=10_100]);
     assert!(!made.contains("s3cr3t"), "{made}");
     assert!(
         made.contains("# [ ] write password of [keystone_authtoken]"),
