@@ -163,6 +163,15 @@ pub struct OpenTunnel {
     pub down: u64,
 }
 
+impl OpenTunnel {
+    /// True if the client may only look.
+    #[must_use]
+    pub fn is_view_only(&self) -> bool {
+        let rfb = self.rfb.is_some_and(|rfb| rfb.view_only);
+        rfb || self.shared.is_some_and(|viewer| viewer.view_only)
+    }
+}
+
 impl Tunnels {
     pub(super) fn new(metrics: TunnelMetrics) -> Self {
         Self(Arc::new(Shared {
@@ -219,6 +228,17 @@ impl Tunnels {
     pub fn now(&self) -> Vec<OpenTunnel> {
         let entries: Vec<_> = self.list().values().cloned().collect();
         entries.iter().map(|entry| entry.row()).collect()
+    }
+
+    /// The open tunnels to the console at this address, oldest first.
+    #[must_use]
+    pub fn at(&self, target: &str) -> Vec<OpenTunnel> {
+        let list = self.list();
+        let is_there =
+            |entry: &&Arc<Entry>| entry.kind == TunnelKind::Console && &*entry.target == target;
+        let entries: Vec<_> = list.values().filter(is_there).cloned().collect();
+        drop(list);
+        entries.iter().map(|entry| entry.seen()).collect()
     }
 
     /// Number of open tunnels.

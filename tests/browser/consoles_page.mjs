@@ -67,6 +67,17 @@ async function back(page, cut) {
   await until('the picture again', () => hasPicture(page));
 }
 
+// Another page at the same console says who is there already.
+async function others(context) {
+  const other = await open(context, `${url}${path}/view#vnc`);
+  await other.waitForSelector('#others:visible');
+  const text = await other.textContent('#others');
+  must(text.startsWith('also here: somebody'), text);
+  await state(other, 'open');
+  await shot(other, 'others');
+  await other.close();
+}
+
 async function serial(context) {
   const page = await open(context, `${url}${path}/view#serial`);
   await state(page, 'open');
@@ -91,6 +102,7 @@ await run(async () => {
     const page = await list(context);
     await graphical(page);
     await back(page, () => cut());
+    await others(context);
     must(page.problems.length === 0, page.problems.join('\n'));
     await serial(context);
     const gone = await context.newPage();

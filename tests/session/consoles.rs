@@ -64,6 +64,46 @@ async fn the_page_names_the_consoles_that_the_app_permits_this_visitor_and_no_ot
 }
 
 #[tokio::test]
+async fn those_who_may_open_a_console_are_told_who_has_it_open() {
+    let app = App::start().await;
+    app.answers("/tasks", "200 OK\r\nRemote-User: ann\r\n");
+    let console = Backend::tcp().await;
+    let settings = format!(
+        "name-header = 'Remote-User'\n[bridge.consoles]\npath = '/consoles'\n{}",
+        console.target("vm1")
+    );
+    let door = door_of(&app, &settings).await;
+    let about = async || -> serde_json::Value {
+        let about = get(&door, "/consoles/about?token=vm1", COOK).await;
+        serde_json::from_str(about.text()).unwrap()
+    };
+    assert_eq!(about().await["viewers"], serde_json::json!([]));
+    let mut open = Vec::new();
+    for number in 1..=2 {
+        let mut client = door.tls().await;
+        client
+            .send(Door::handshake("/websockify?token=vm1", COOK))
+            .await;
+        open.push((console.accept().await, client));
+        let client = &mut open.last_mut().unwrap().1;
+        assert_eq!(client.answer().await.status, 101);
+        let about = about().await;
+        assert_eq!(about["you"], "ann");
+        let viewers = about["viewers"].as_array().unwrap();
+        assert_eq!(viewers.len(), number);
+        assert_eq!(
+            (&viewers[0]["user"], &viewers[0]["view_only"]),
+            (&"ann".into(), &false.into())
+        );
+    }
+    drop(open);
+    until("nobody to be there", || async {
+        (about().await["viewers"] == serde_json::json!([])).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_token_is_named_on_no_page_unless_the_file_says_that_it_is_no_secret() {
     for (keys, names) in [
         ("", &[][..]),

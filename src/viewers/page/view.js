@@ -6,12 +6,13 @@ import { ask, isGraphical, missing, picture, terminal } from "./screens.js";
 const SILENCE = 1500;
 // Seconds before each further attempt, and the number of attempts before somebody has to ask for one.
 const WAITS = [1, 2, 4, 8, 15, 30], ATTEMPTS = 12;
-// Milliseconds between two questions whether somebody watches.
-const WATCHED = 10000;
+// Milliseconds between two questions about others at a recorded console; others are asked about less often. And the
+// number of people who are named.
+const COMPANY = 10000, SELDOM = 3, NAMED = 3;
 
 const at = (id) => document.getElementById(id);
 const token = decodeURIComponent(location.hash.slice(1));
-let about = null, socket = null, screen = null, timer = null, attempts = 0, wasOpen = false;
+let about = null, socket = null, screen = null, timer = null, attempts = 0, wasOpen = false, turn = 0;
 
 function state(text, kind) {
   at("state").textContent = text;
@@ -109,6 +110,7 @@ async function connect() {
   name();
   at("view-only").hidden = !about.view_only;
   at("recorded").hidden = !about.recorded;
+  company(about, false);
   const url = new URL(about.bridge, location.href);
   url.protocol = url.protocol.replace("http", "ws");
   url.search = `?token=${encodeURIComponent(token)}`;
@@ -229,14 +231,25 @@ at("keys").addEventListener("input", ({ target }) => {
   target.value = "\u00a0";
 });
 
-// Says whether somebody watches this console, where Noren says so (bridge.recording.announce).
-setInterval(async () => {
-  if (!about?.recorded || !socket) return;
-  const now = await ask(`about?token=${encodeURIComponent(token)}`).catch(() => null);
-  if (!now) return;
-  at("watched").hidden = now.watchers === 0;
+// Says who else has this console open, and whether somebody watches it, where Noren says so (bridge.recording.announce).
+function company(now, own) {
+  const names = now.viewers.map(({ user, view_only: looks }) => `${user ?? "somebody"}${looks ? " (view only)" : ""}`);
+  // This page is one of them, once it is connected.
+  if (own) names.splice(now.viewers.findIndex(({ user }) => user === now.you), 1);
+  const text = names.length ? `also here: ${names.slice(0, NAMED).join(", ")}${names.length > NAMED ? ` and ${names.length - NAMED} more` : ""}` : "";
+  at("others").hidden = !text;
+  // The same again would be read out again.
+  if (at("others").textContent !== text) at("others").textContent = text;
+  at("watched").hidden = !now.watchers;
   at("watched").textContent = now.watchers ? "somebody watches" : "";
-}, WATCHED);
+}
+
+setInterval(async () => {
+  turn += 1;
+  if (!socket || (!about?.recorded && turn % SELDOM)) return;
+  const now = await ask(`about?token=${encodeURIComponent(token)}`).catch(() => null);
+  if (now) company(now, socket?.readyState === WebSocket.OPEN);
+}, COMPANY);
 
 addEventListener("hashchange", () => location.reload());
 addEventListener("pagehide", drop);

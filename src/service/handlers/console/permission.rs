@@ -15,6 +15,7 @@ use crate::config::{Clipboard, ConsoleList};
 use crate::http::{Context, Head, Refusal};
 use crate::net::AddressTurns;
 use crate::service::exchange::Exchange;
+use crate::telemetry::OpenTunnel;
 use crate::text::percent::encoded;
 use crate::tokens::{Target, Token, encode};
 
@@ -84,8 +85,22 @@ impl Console {
             let reason = "this token leads to a channel, and not to a console";
             return Err(Refusal::not_found(reason));
         };
-        self.permitted(&target, visitor.as_ref(), exchange.head)
-            .await
+        let mut about = self
+            .permitted(&target, visitor.as_ref(), exchange.head)
+            .await?;
+        if let Some(fields) = about.as_object_mut() {
+            let name = visitor.as_ref().and_then(Visitor::name);
+            let user = name.as_deref().or(exchange.head.user.as_deref());
+            fields.insert("you".to_owned(), user.into());
+            let tunnels = &exchange.context.telemetry.tunnels;
+            let open = if target.has_own_address() {
+                tunnels.at(&target.to_string())
+            } else {
+                Vec::new()
+            };
+            fields.insert("viewers".to_owned(), open.iter().map(viewer).collect());
+        }
+        Ok(about)
     }
 
     /// Lists the consoles that this visitor may open.
@@ -183,6 +198,11 @@ impl Console {
             "watchers": recorder.map_or(0, |recorder| recorder.watchers(&target.name)),
         }))
     }
+}
+
+/// A client of a console, for those who may open it too.
+fn viewer(tunnel: &OpenTunnel) -> Value {
+    json!({ "user": tunnel.user, "since": tunnel.since, "view_only": tunnel.is_view_only() })
 }
 
 /// A name as people read it: decoded if it is base64url of a name, as Wok writes it.
