@@ -190,6 +190,40 @@ fn an_upgrade_under_load_loses_no_request_no_console_and_no_message() {
 }
 
 #[test]
+fn an_old_process_that_is_ended_closes_its_consoles_and_the_new_one_serves_on() {
+    let directory = scratch();
+    let echo = path(&directory, "vm");
+    echo_server(&echo);
+    let house = House::open(&format!(
+        "[[bridge.target]]\ntoken = 'vm'\naddress = 'unix:{echo}'\n"
+    ));
+    let mut console = house.ask(
+        "GET /websockify?token=vm HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    );
+    assert!(line(&mut console).contains("101"));
+    while line(&mut console) != "\r\n" {}
+    says_back(&mut console, b'1');
+    let old = house.door.process();
+    let upgraded = house.noren(&["upgrade"]).well();
+    assert!(
+        upgraded.stdout.contains(&format!("process {old} stays")),
+        "{}",
+        upgraded.stdout
+    );
+    let new = Process::after_upgrade(&upgraded);
+    says_back(&mut console, b'2');
+    let _ = run(Command::new("kill").arg(old.to_string())).well();
+    let mut close = [0; 4];
+    console.read_exact(&mut close).unwrap();
+    assert_eq!((close[0], &close[2..]), (0x88, &1001_u16.to_be_bytes()[..]));
+    drop(console);
+    until("the old process to end", || (!running(old)).then_some(()));
+    assert!(running(new.0));
+    house.noren(&["status"]).well();
+}
+
+#[test]
 fn an_upgrade_loses_nothing_of_a_history_on_disk_and_neither_does_one_that_fails() {
     let directory = scratch();
     let store = path(&directory, "histories");
