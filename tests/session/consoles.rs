@@ -87,12 +87,17 @@ async fn those_who_may_open_a_console_are_told_who_has_it_open() {
         open.push((console.accept().await, client));
         let client = &mut open.last_mut().unwrap().1;
         assert_eq!(client.answer().await.status, 101);
-        let about = about().await;
-        assert_eq!(about["you"], "ann");
-        let viewers = about["viewers"].as_array().unwrap();
-        assert_eq!(viewers.len(), number);
+        // The answer is on its way before the tunnel is listed.
+        let seen = until("the viewers", || async {
+            let about = about().await;
+            let viewers = about["viewers"].as_array().unwrap();
+            (viewers.len() == number).then_some(about)
+        })
+        .await;
+        assert_eq!(seen["you"], "ann");
+        let first = &seen["viewers"][0];
         assert_eq!(
-            (&viewers[0]["user"], &viewers[0]["view_only"]),
+            (&first["user"], &first["view_only"]),
             (&"ann".into(), &false.into())
         );
     }
