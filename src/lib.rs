@@ -15,10 +15,10 @@
 //!   clients use. Must not know what is served.
 //! - **Layer 2**, `net`, `spool`, `jwt`, then `tls`: listeners, streams with their permits, peers, connecting; bodies
 //!   on disk, bounded; signed tokens and their keys; handshake and certificates. Must not know HTTP.
-//! - **Layer 3**, `http2`, then `http`, `amqp`, `rfb`, then `websocket`, `upstream`, `tokens`, [`video`]: connections of
-//!   HTTP/2 with their streams; bodies, heads, headers, refusals; connections to a RabbitMQ broker; the handshake of
-//!   RFC 6143 with a console; handshake and frames of RFC 6455; the connections, workers and queue of an app; tokens and
-//!   their targets; the pictures of a recorded console. Must not know routes and policy.
+//! - **Layer 3**, `http2`, then `http`, `amqp`, `rfb`, then `websocket`, `upstream`, `tokens`, [`video`]: connections
+//!   of HTTP/2 with their streams; bodies, heads, headers, refusals; connections to a RabbitMQ broker; the handshake
+//!   of RFC 6143 with a console; handshake and frames of RFC 6455; the connections, workers and queue of an app; tokens
+//!   and their targets; the pictures of a recorded console. Must not know routes and policy.
 //! - **Layer 4**, `access`, `acme`, `proxy`, `bridge`, `hub`, `files`: access control; certificates from an
 //!   authority; forwarding of one request; relaying of a WebSocket to a socket; channels, which deliver one message
 //!   to many subscribers; files of a directory. Must not know each other.

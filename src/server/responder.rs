@@ -1,5 +1,5 @@
-//! The response to each request of a connection, by the service of the configuration in force. Must not know the version
-//! of HTTP.
+//! The response to each request of a connection, by the service of the configuration in force. Must not know the
+//! version of HTTP.
 
 use std::sync::Arc;
 use std::time::Duration;
