@@ -153,7 +153,7 @@ pub(super) async fn request(socket: &Path, method: Method, target: &str) -> anyh
         Err(anyhow!("{}", String::from_utf8_lossy(&body).trim_end()))
     };
     let answered = tokio::time::timeout(RESPONSE_LIMIT, run_with(connection, exchange)).await;
-    answered.map_err(|_| anyhow!("{}: no answer within {PATIENCE:?}", socket.display()))?
+    answered.map_err(|_| anyhow!("{}: no answer within {RESPONSE_LIMIT:?}", socket.display()))?
 }
 
 /// Runs `talk` while the connection is driven beside it. Data that was received before the connection ends can still be

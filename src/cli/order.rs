@@ -8,7 +8,7 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 
-use crate::cli::admin::{Place, alongside, connect};
+use crate::cli::admin::{Place, connect, run_with};
 use crate::cli::{Failure, current_runtime, print};
 
 /// Size limit of an outcome; a configuration can have many faults.
@@ -40,7 +40,7 @@ impl Order {
         let (status, text) = current_runtime()?.block_on(async {
             let stream = connect(&socket).await?;
             let (mut sender, connection) = http1::handshake(stream).await?;
-            alongside(connection, async {
+            run_with(connection, async {
                 let answer = sender.send_request(request).await?;
                 let status = answer.status();
                 let text = Limited::new(answer.into_body(), LONGEST_ANSWER)

@@ -22,7 +22,7 @@ use noren::text::percent::encoded;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
-use crate::cli::admin::{Place, alongside, connect};
+use crate::cli::admin::{Place, connect, run_with};
 use crate::cli::output::note;
 use crate::cli::{Failure, current_runtime, print, with_causes};
 
@@ -103,7 +103,7 @@ impl Publish {
         let answer = current_runtime()?.block_on(async {
             let stream = connect(&socket).await?;
             let (mut sender, connection) = http1::handshake(stream).await?;
-            alongside(connection, async {
+            run_with(connection, async {
                 answer(sender.send_request(request).await?).await
             })
             .await

@@ -70,8 +70,8 @@ impl Push {
     /// Serves the socket at `path` on these threads.
     pub(super) fn serve(&self, threads: &Threads, path: &Path) -> io::Result<()> {
         let listening = threads.listen(path)?;
-        let (push, threads) = (self.clone(), threads.clone());
-        threads.spawn("push", move || push.accept(&listening, &threads))
+        let (push, own) = (self.clone(), threads.clone());
+        threads.spawn("push", move || push.accept(&listening, &own))
     }
 
     fn accept(&self, listening: &Listening, threads: &Threads) {

@@ -238,7 +238,7 @@ impl Tunnels {
             |entry: &&Arc<Entry>| entry.kind == TunnelKind::Console && &*entry.target == target;
         let entries: Vec<_> = list.values().filter(is_there).cloned().collect();
         drop(list);
-        entries.iter().map(|entry| entry.seen()).collect()
+        entries.iter().map(|entry| entry.row()).collect()
     }
 
     /// Number of open tunnels.

@@ -22,7 +22,7 @@ use noren::config::ChannelName;
 use noren::text::escape;
 use tokio::time::{sleep, timeout};
 
-use crate::cli::admin::{Place, alongside};
+use crate::cli::admin::{Place, run_with};
 use crate::cli::output::{note, print, print_json};
 use crate::cli::{Failure, current_runtime, with_causes};
 
@@ -183,7 +183,7 @@ impl Reader {
             Ok(request) => request,
             Err(error) => return Ended::Final(error),
         };
-        alongside(connection, async {
+        run_with(connection, async {
             match timeout(SILENCE, sender.send_request(request)).await {
                 Ok(Ok(response)) => self.read_response(response).await,
                 Ok(Err(error)) => Ended::Lost(anyhow!(error).context("no answer"), None),

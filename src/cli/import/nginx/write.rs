@@ -53,7 +53,7 @@ pub(super) fn write<'a>(
     writer.body_size();
     writer.zones.finish(&mut writer.report);
     settings::general(&mut writer, directives);
-    writer.report.rest(directives);
+    writer.report.report_rest(directives);
     writer
 }
 

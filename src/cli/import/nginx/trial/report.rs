@@ -173,7 +173,7 @@ impl<'a> Report<'a> {
             {
                 let [theirs, ours] = [theirs, ours].map(|headers| headers.get(name));
                 if theirs != ours {
-                    let shown = |value: Option<&String>| {
+                    let display = |value: Option<&String>| {
                         value.map_or_else(|| "none".to_owned(), |value| format!("{value:?}"))
                     };
                     let difference = format!(
