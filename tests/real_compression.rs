@@ -133,7 +133,7 @@ fn pythons_library_reads_and_writes_compressed_messages_by_every_offer() {
     let authority = house.door.file("ca.pem");
     let mut command = python("deflate_client.py");
     let ran = run(command.args([&url, &authority, &house.file("lines")])).well();
-    assert_eq!(ran.stdout, "offers=26 ok\n");
+    assert_eq!(ran.stdout, "offers=28 ok\n");
 }
 
 #[test]

@@ -9,6 +9,8 @@ use miniz_oxide::deflate::core::{
     CompressorOxide, TDEFLFlush, TDEFLStatus, compress_to_output, create_comp_flags_from_zip_params,
 };
 
+use crate::websocket::Window;
+
 /// Size below which compression of a single message saves nothing.
 const LEAST: usize = 256;
 /// Size above which compression would occupy a thread for too long: 20 ms and more.
@@ -52,7 +54,7 @@ impl Coding {
     pub(crate) fn encode(self, event: &[u8]) -> Vec<u8> {
         match self {
             Self::Zstd => zstd_frame(event),
-            Self::Gzip => match deflate(event) {
+            Self::Gzip => match deflate(event, Window::Full) {
                 Some(mut block) => {
                     block.extend_from_slice(&FLUSHED);
                     block
@@ -120,21 +122,29 @@ fn stored_blocks(event: &[u8]) -> Vec<u8> {
 }
 
 /// Compresses the payload of a WebSocket message (RFC 7692 §7.2.1); `None` if that saves nothing.
-pub(super) fn deflate(payload: &[u8]) -> Option<Vec<u8>> {
+///
+/// For the small window, pieces of its size are compressed each by itself, because the compressor has no smaller one.
+pub(super) fn deflate(payload: &[u8], window: Window) -> Option<Vec<u8>> {
     if !(LEAST..=MOST).contains(&payload.len()) {
         return None;
     }
-    let mut block = Vec::with_capacity(payload.len() / 2);
-    let (status, _) = DEFLATER.with_borrow_mut(|deflater| {
-        deflater.reset();
-        compress_to_output(deflater, payload, TDEFLFlush::Sync, |piece| {
-            block.extend_from_slice(piece);
-            true
-        })
+    let piece = match window {
+        Window::Full => payload.len(),
+        Window::Small => Window::SMALL,
+    };
+    let mut blocks = Vec::with_capacity(payload.len() / 2);
+    let whole = payload.chunks(piece).all(|piece| {
+        let (status, _) = DEFLATER.with_borrow_mut(|deflater| {
+            deflater.reset();
+            compress_to_output(deflater, piece, TDEFLFlush::Sync, |block| {
+                blocks.extend_from_slice(block);
+                true
+            })
+        });
+        matches!(status, TDEFLStatus::Okay) && blocks.ends_with(&FLUSHED)
     });
-    let whole = matches!(status, TDEFLStatus::Okay) && block.ends_with(&FLUSHED);
-    block.truncate(block.len().saturating_sub(FLUSHED.len()));
-    (whole && block.len() < payload.len()).then_some(block)
+    blocks.truncate(blocks.len().saturating_sub(FLUSHED.len()));
+    (whole && blocks.len() < payload.len()).then_some(blocks)
 }
 
 #[cfg(test)]
@@ -169,9 +179,23 @@ mod tests {
     }
 
     #[test]
+    fn with_a_small_window_nothing_refers_to_what_is_further_back() {
+        // Equal pieces: with a larger window each but the first would be a few bytes.
+        let noise: Vec<u8> = (0..512_u32)
+            .map(|number| b'a' + number.wrapping_mul(2_654_435_761).to_be_bytes()[0] % 16)
+            .collect();
+        let text = noise.repeat(20);
+        let full = deflate(&text, Window::Full).expect("it pays");
+        let small = deflate(&text, Window::Small).expect("it pays");
+        assert!(full.len() < 1000 && small.len() > 4000, "{}", small.len());
+        let read = crate::websocket::inflate(small, text.len()).expect("deflate");
+        assert!(read == text);
+    }
+
+    #[test]
     fn a_message_is_compressed_by_itself_and_only_where_it_pays() {
         let text = r#"{"id": 17, "state": "running", "progress": 0.5}"#.repeat(20);
-        let block = deflate(text.as_bytes()).expect("it pays");
+        let block = deflate(text.as_bytes(), Window::Full).expect("it pays");
         assert!(
             block.len() < text.len() / 4,
             "{} of {}",
@@ -179,18 +203,18 @@ mod tests {
             text.len()
         );
         assert_eq!(
-            deflate(text.as_bytes()),
+            deflate(text.as_bytes(), Window::Full),
             Some(block.clone()),
             "nothing is remembered"
         );
         let read = crate::websocket::inflate(block, text.len()).expect("deflate");
         assert_eq!(read, text.as_bytes());
-        assert_eq!(deflate(b"short"), None);
+        assert_eq!(deflate(b"short", Window::Full), None);
         let noise: Vec<u8> = (0..4000_u32)
             .map(|number| number.wrapping_mul(2_654_435_761).to_be_bytes()[0])
             .collect();
-        let packed = deflate(&noise);
+        let packed = deflate(&noise, Window::Full);
         assert!(packed.is_none_or(|packed| packed.len() < noise.len()));
-        assert_eq!(deflate(&vec![0; MOST + 1]), None);
+        assert_eq!(deflate(&vec![0; MOST + 1], Window::Full), None);
     }
 }

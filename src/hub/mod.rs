@@ -76,7 +76,7 @@ pub(crate) use sequencer::{Sequencer, SharedStream};
 pub(crate) use settings::HubPlan;
 pub(crate) use subscriber_rows::SubscriptionOverview;
 pub(crate) use subscription::{End, NOT_PERMITTED, Next, Reset, Subscription, channels_named};
-pub(crate) use wire::{Format, frame};
+pub(crate) use wire::{Format, deflated, frame};
 
 use channel::Channel;
 use channels::Missing;

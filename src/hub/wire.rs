@@ -12,7 +12,7 @@ use crate::hub::compression::{Coding, deflate};
 use crate::hub::kind::Kind;
 use crate::hub::message::{Data, Message};
 use crate::hub::sockjs_message;
-use crate::websocket::{HEADER_SPACE, Opcode, write_header};
+use crate::websocket::{HEADER_SPACE, Opcode, Window, write_header};
 
 /// The bit of a frame that says that its message is compressed.
 const COMPRESSED: u8 = 0x40;
@@ -57,12 +57,14 @@ impl Message {
 
     /// The message as one WebSocket frame, compressed if that makes it smaller.
     #[must_use]
-    pub(crate) fn deflated_frame(&self, format: Format) -> Bytes {
-        let slot = match format {
-            Format::Json => &self.forms.socket_json_deflated,
-            Format::Plain => &self.forms.socket_plain_deflated,
+    pub(crate) fn deflated_frame(&self, format: Format, window: Window) -> Bytes {
+        let slot = match (format, window) {
+            (Format::Json, Window::Full) => &self.forms.socket_json_deflated,
+            (Format::Plain, Window::Full) => &self.forms.socket_plain_deflated,
+            (Format::Json, Window::Small) => &self.forms.socket_json_deflated_small,
+            (Format::Plain, Window::Small) => &self.forms.socket_plain_deflated_small,
         };
-        slot.get_or_init(|| deflated(&self.socket_frame(format)))
+        slot.get_or_init(|| deflated(&self.socket_frame(format), window))
             .clone()
     }
 
@@ -210,8 +212,8 @@ pub(crate) fn frame(opcode: Opcode, payload: &[u8]) -> Bytes {
 
 /// Compresses the payload of a frame and marks the frame as compressed (RFC 7692 §6); returns it unchanged if that
 /// saves nothing.
-fn deflated(plain: &Bytes) -> Bytes {
-    let Some(block) = deflate(&payload(plain)) else {
+pub(crate) fn deflated(plain: &Bytes, window: Window) -> Bytes {
+    let Some(block) = deflate(&payload(plain), window) else {
         return plain.clone();
     };
     let is_binary = plain.first().is_some_and(|first| first & 0x0f == 2);

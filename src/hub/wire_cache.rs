@@ -13,6 +13,8 @@ pub(super) struct WireCache {
     pub(super) socket_plain: OnceLock<Bytes>,
     pub(super) socket_json_deflated: OnceLock<Bytes>,
     pub(super) socket_plain_deflated: OnceLock<Bytes>,
+    pub(super) socket_json_deflated_small: OnceLock<Bytes>,
+    pub(super) socket_plain_deflated_small: OnceLock<Bytes>,
     pub(super) stream_json: OnceLock<Bytes>,
     pub(super) stream_plain: OnceLock<Bytes>,
     pub(super) stream_json_zstd: OnceLock<Bytes>,

@@ -28,7 +28,7 @@ use crate::push::send_buffer::SendBuffer;
 use crate::push::sockjs_frames as frames;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{TunnelInfo, TunnelKind};
-use crate::websocket::{Handshake, Opcode, ReadFault, Upgrade, close_frame, control_frame};
+use crate::websocket::{Handshake, Opcode, ReadFault, Upgrade, Window, close_frame, control_frame};
 
 /// Time limit of the closing handshake.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -111,7 +111,11 @@ pub(crate) fn open_socket(
     let (peer, telemetry) = (client.peer, Arc::clone(&client.telemetry));
     let busy = client.activity.begin();
     let protocol = listening.protocol.take();
-    let deflates = listening.compress && handshake.accept_deflate();
+    let deflates = if listening.compress {
+        handshake.accept_deflate()
+    } else {
+        None
+    };
     let response = handshake.accept(protocol.as_deref());
     let hub = hub.clone();
     shutdown.spawn(async move {
@@ -149,12 +153,12 @@ struct Session<C> {
     outbox: SendBuffer,
     heartbeat: Duration,
     unanswered: u32,
-    /// True if messages are compressed; control objects are small, and never are.
-    deflates: bool,
+    /// The window of compressed messages, if they are compressed; control objects are small, and never are.
+    deflates: Option<Window>,
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
-    fn new(client: C, hub: Hub, listening: Listening, deflates: bool) -> Self {
+    fn new(client: C, hub: Hub, listening: Listening, deflates: Option<Window>) -> Self {
         let settings = hub.settings();
         let mut session = Self {
             client,
@@ -163,7 +167,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
                 listening.receiver,
                 settings.message_size,
                 listening.form.language(),
-                deflates,
+                deflates.is_some(),
             ),
             outbox: SendBuffer::default(),
             heartbeat: match listening.form {
@@ -274,10 +278,10 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
     fn take(&mut self, next: Next) -> Option<Cause> {
         match next {
             Next::Message(message) => match &self.form {
-                Form::Events(format) if self.deflates => {
-                    self.outbox.push(message.deflated_frame(*format));
-                }
-                Form::Events(format) => self.outbox.push(message.socket_frame(*format)),
+                Form::Events(format) => self.outbox.push(match self.deflates {
+                    Some(window) => message.deflated_frame(*format, window),
+                    None => message.socket_frame(*format),
+                }),
                 // Events with a name are not the app's own, and such a page knows nothing else.
                 Form::Wok { .. } if message.draft.event.is_some() => {}
                 Form::Wok { boundary, base64 } => {

@@ -1,37 +1,53 @@
 //! permessage-deflate (RFC 7692), each message by itself: what a client offers, and the messages that it sends. No
 //! memory is kept between two messages, on either side (`server_no_context_takeover`, `client_no_context_takeover`).
 //!
-//! Compression itself is done where a message is encoded, once for all.
+//! Compression itself is done where a message is encoded, once for all who have agreed on the same window.
+
+use std::borrow::Cow;
 
 use miniz_oxide::inflate::{TINFLStatus, decompress_to_vec_with_limit};
 
 use crate::websocket::Violation;
 
 /// The response to an offer that is accepted.
-pub(super) const ACCEPTED: &str =
-    "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
-/// The same for an offer that asks for a window of 2^15 bytes, which is the one there is.
-pub(super) const ACCEPTED_WITH_WINDOW: &str = "permessage-deflate; server_no_context_takeover; \
-     client_no_context_takeover; server_max_window_bits=15";
+const ACCEPTED: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 
 /// The end of a block that a sender leaves out (RFC 7692 §7.2.1), and an empty last block, which deflate needs to be
 /// whole (RFC 1951 §3.2.4).
 const TAIL: [u8; 9] = [0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff];
 
+/// The window of the messages to a client: the distance over which they may repeat themselves. There are two, so that
+/// each message is compressed twice at most, however many clients there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Window {
+    /// 2^15 bytes, as large as there is.
+    Full,
+    /// 2^9 bytes, for clients with less memory.
+    Small,
+}
+
+impl Window {
+    /// Size of the small window in bytes.
+    pub(crate) const SMALL: usize = 1 << 9;
+}
+
+/// A response that accepts an offer, and the window that it agrees on.
+pub(super) type Accepted = (Cow<'static, str>, Window);
+
 /// The response to the first offer of a list that can be accepted; `None` if there is none.
-pub(super) fn accept<'a>(mut offers: impl Iterator<Item = &'a str>) -> Option<&'static str> {
+pub(super) fn accept<'a>(mut offers: impl Iterator<Item = &'a str>) -> Option<Accepted> {
     offers.find_map(acceptable)
 }
 
 /// The response to one offer. One with a parameter that is unknown, double or out of range is declined (RFC 7692 §7.1),
-/// and so is a smaller window for our messages: they are compressed once for all.
-fn acceptable(offer: &str) -> Option<&'static str> {
+/// and so is a window of 2^8 bytes for our messages, which zlib itself does not make.
+fn acceptable(offer: &str) -> Option<Accepted> {
     let mut parts = offer.split(';').map(str::trim);
     if parts.next()? != "permessage-deflate" {
         return None;
     }
     let mut names = Vec::new();
-    let mut response = ACCEPTED;
+    let mut accepted = (Cow::Borrowed(ACCEPTED), Window::Full);
     for part in parts {
         let (name, value) = match part.split_once('=') {
             Some((name, value)) => (name.trim(), Some(value.trim().trim_matches('"'))),
@@ -49,11 +65,19 @@ fn acceptable(offer: &str) -> Option<&'static str> {
                 None,
             ) => {}
             ("client_max_window_bits", Some(bits)) if window(bits).is_some() => {}
-            ("server_max_window_bits", Some("15")) => response = ACCEPTED_WITH_WINDOW,
+            ("server_max_window_bits", Some(bits)) => {
+                let window = match window(bits)? {
+                    15.. => Window::Full,
+                    9.. => Window::Small,
+                    _ => return None,
+                };
+                let response = format!("{ACCEPTED}; server_max_window_bits={bits}");
+                accepted = (response.into(), window);
+            }
             _ => return None,
         }
     }
-    Some(response)
+    Some(accepted)
 }
 
 /// A window's size in bits: 8 to 15, without a leading zero.
@@ -132,16 +156,21 @@ mod tests {
             "permessage-deflate;server_no_context_takeover;client_no_context_takeover",
             "permessage-deflate; client_max_window_bits=\"15\"",
         ] {
-            assert_eq!(acceptable(offer), Some(ACCEPTED), "{offer}");
+            let expected = Some((ACCEPTED.into(), Window::Full));
+            assert_eq!(acceptable(offer), expected, "{offer}");
         }
-        let with_window = acceptable("permessage-deflate; server_max_window_bits=15");
-        assert_eq!(with_window, Some(ACCEPTED_WITH_WINDOW));
+        for (bits, window) in [(9, Window::Small), (14, Window::Small), (15, Window::Full)] {
+            let offer = format!("permessage-deflate; server_max_window_bits={bits}");
+            let response = format!("{ACCEPTED}; server_max_window_bits={bits}");
+            assert_eq!(acceptable(&offer), Some((response.into(), window)));
+        }
         for offer in [
             "",
             "permessage-bzip2",
             "x-webkit-deflate-frame",
             "permessage-deflate; server_max_window_bits",
-            "permessage-deflate; server_max_window_bits=10",
+            "permessage-deflate; server_max_window_bits=8",
+            "permessage-deflate; server_max_window_bits=010",
             "permessage-deflate; client_max_window_bits=7",
             "permessage-deflate; client_max_window_bits=16",
             "permessage-deflate; client_max_window_bits=08",
@@ -156,6 +185,7 @@ mod tests {
             "permessage-deflate; server_max_window_bits=8",
             "permessage-deflate",
         ];
-        assert_eq!(accept(second.into_iter()), Some(ACCEPTED));
+        let expected = Some((ACCEPTED.into(), Window::Full));
+        assert_eq!(accept(second.into_iter()), expected);
     }
 }

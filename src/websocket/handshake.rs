@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use crate::http::{Body, Refusal, empty};
-use crate::websocket::deflate;
+use crate::websocket::deflate::{self, Window};
 
 /// A valid opening handshake.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Handshake {
     response: Response<Body>,
     offered: Vec<String>,
     /// The response to an offer to compress messages, if there is one that can be accepted.
-    deflate: Option<&'static str>,
+    deflate: Option<deflate::Accepted>,
 }
 
 /// True if a request wants to become a WebSocket, valid or not. A method other than GET without any other part of
@@ -82,16 +82,14 @@ impl Handshake {
         !self.offered.is_empty()
     }
 
-    /// Accepts an offer to compress messages (RFC 7692); false if there is none.
-    pub(crate) fn accept_deflate(&mut self) -> bool {
-        let Some(response) = self.deflate else {
-            return false;
-        };
-        let value = HeaderValue::from_static(response);
+    /// Accepts an offer to compress messages (RFC 7692), and returns the window for our own; `None` if there is none.
+    pub(crate) fn accept_deflate(&mut self) -> Option<Window> {
+        let (response, window) = self.deflate.take()?;
+        let value = HeaderValue::try_from(response.into_owned()).ok()?;
         self.response
             .headers_mut()
             .insert(SEC_WEBSOCKET_EXTENSIONS, value);
-        true
+        Some(window)
     }
 
     /// The response that accepts the handshake: 101, or 200 over HTTP/2.

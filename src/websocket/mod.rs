@@ -12,7 +12,7 @@ mod mask;
 mod message_reader;
 mod upgrade;
 
-pub(crate) use deflate::inflate;
+pub(crate) use deflate::{Window, inflate};
 pub(crate) use frame::{
     Event, FrameReader, HEADER_SPACE, Kind, Opcode, Violation, close_frame, control_frame,
     write_header,
