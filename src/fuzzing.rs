@@ -1,6 +1,7 @@
 //! Entry points of the fuzz targets in `tests/fuzz`: parsers of bytes from outside, with the properties that must
-//! hold for any input. Not part of the public interface.
+//! hold for any input; and an echo for the Autobahn test suite. Not part of the public interface.
 
+mod echo;
 mod mercure;
 mod reading;
 mod recording;
@@ -23,6 +24,7 @@ use crate::telemetry::Telemetry;
 use crate::tokens::{Token, token_file_names};
 use crate::websocket::{Event, FrameReader};
 
+pub use echo::echo;
 pub use mercure::mercure;
 pub use reading::reading;
 pub use recording::recording;

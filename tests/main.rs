@@ -41,6 +41,7 @@ mod real_activation;
 mod real_amqp;
 mod real_app;
 mod real_apps;
+mod real_autobahn;
 mod real_blocks;
 mod real_caldav;
 mod real_certificates;
