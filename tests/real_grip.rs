@@ -1,6 +1,9 @@
 //! Apps with unmodified libraries of GRIP (django-grip, django-eventstream, gripcontrol, serve-grip) behind the door,
 //! and behind Debian's Pushpin for comparison.
 
+mod browser;
+mod signatures;
+
 use std::fs;
 use std::process::{Child, Command, Stdio};
 
@@ -13,19 +16,28 @@ const KEY: &str = "6b6579206f6620746865206170702c206f66207468697274792d74776f206
 struct House {
     door: Door,
     app: Peer,
+    /// The address of the control endpoint.
+    publishers: String,
     directory: tempfile::TempDir,
 }
 
 impl House {
     #[track_caller]
-    fn open(example: &str, keys: &str) -> Self {
+    fn open(example: &str) -> Self {
+        Self::signing(example, &[], None)
+    }
+
+    /// A door that signs with the first of these keys, and an app that believes the public key in this file.
+    #[track_caller]
+    fn signing(example: &str, signers: &[&str], believed: Option<&str>) -> Self {
         let directory = scratch();
         let key = path(&directory, "grip.key");
         fs::write(&key, KEY).expect("the key written");
+        let keys = [signers, &[key.as_str()]].concat().join("', '");
         let port = free_port();
         let door = Door::open(&format!(
             "[[listener]]\naddress = '127.0.0.1:0'\nprotocol = 'grip'\n[[app]]\nname = 'app'\n\
-             url = 'http://127.0.0.1:{port}'\nworkers = 4\nrestart-wait = '20s'\n[app.grip]\nkeys = ['{key}']\n{keys}"
+             url = 'http://127.0.0.1:{port}'\nworkers = 4\nrestart-wait = '20s'\n[app.grip]\nkeys = ['{keys}']\n"
         ));
         let publishers = until("the control endpoint", || {
             let log = door.log();
@@ -35,12 +47,11 @@ impl House {
             let (_, rest) = line.split_once("address=")?;
             Some(rest.split_ascii_whitespace().next()?.to_owned())
         });
-        let example = format!("{}/examples/grip/{example}", env!("CARGO_MANIFEST_DIR"));
-        let arguments = [example.as_str(), &publishers, KEY, &port.to_string()];
-        let app = Peer::start_in_venv("grip_app.py", &arguments);
+        let app = start_app(example, &publishers, port, believed);
         Self {
             door,
             app,
+            publishers,
             directory,
         }
     }
@@ -56,6 +67,17 @@ impl House {
             .header(header);
         Client::start(request.into_command(), &self.directory, name)
     }
+}
+
+/// An app of `examples/grip` that publishes at this address. It verifies the signatures of the proxy with the same key,
+/// or with the public key in a file.
+#[track_caller]
+fn start_app(example: &str, publishers: &str, port: u16, believed: Option<&str>) -> Peer {
+    let example = format!("{}/examples/grip/{example}", env!("CARGO_MANIFEST_DIR"));
+    let port = port.to_string();
+    let mut arguments = vec![example.as_str(), publishers, KEY, &port];
+    arguments.extend(believed);
+    Peer::start_in_venv("grip_app.py", &arguments)
 }
 
 /// curl in the background, and its output.
@@ -116,7 +138,7 @@ fn event(id: u32, text: &str) -> String {
 
 #[test]
 fn django_eventstream_sends_events_and_returning_clients_get_what_they_missed() {
-    let house = House::open("django_app.py", "");
+    let house = House::open("django_app.py");
     let first = house.client("first", "/events/", "Accept: text/event-stream");
     first.ends_with(OPENED);
     house.get("/send/?text=one&text=two");
@@ -137,7 +159,7 @@ fn django_eventstream_sends_events_and_returning_clients_get_what_they_missed() 
 
 #[test]
 fn django_grip_holds_streams_polls_and_websockets_with_four_workers() {
-    let house = House::open("django_app.py", "");
+    let house = House::open("django_app.py");
     let streams: Vec<_> = (0..12)
         .map(|number| house.client(&format!("stream{number}"), "/stream/", "X-Test: 1"))
         .collect();
@@ -179,9 +201,9 @@ fn websocket(url: &str, door: &Door) -> String {
 }
 
 #[test]
-fn apps_with_gripcontrol_and_with_serve_grip_hold_and_publish() {
-    for example in ["wsgi_app.py", "node_app.mjs"] {
-        let house = House::open(example, "");
+fn apps_with_gripcontrol_with_serve_grip_and_of_plain_php_hold_and_publish() {
+    for example in ["wsgi_app.py", "node_app.mjs", "php_app.php"] {
+        let house = House::open(example);
         let stream = house.client("stream", "/stream", "X-Test: 1");
         stream.ends_with("welcome\n");
         let said = ask(&house.door, "/say?text=hello")
@@ -193,7 +215,7 @@ fn apps_with_gripcontrol_and_with_serve_grip_hold_and_publish() {
         // Past the door the app holds nothing.
         let direct = format!("http://{}/stream", house.app.address);
         ask(&house.door, &direct).gets(501);
-        if example == "node_app.mjs" {
+        if example != "wsgi_app.py" {
             let ran = websocket(
                 &house.door.url("/chat").replace("https", "wss"),
                 &house.door,
@@ -213,11 +235,10 @@ struct Twin {
 impl Twin {
     #[track_caller]
     fn open(example: &str) -> Self {
-        let port = free_port().to_string();
+        let port = free_port();
         let pushpin = Peer::start("pushpin.py", &[&format!("127.0.0.1:{port}"), KEY]);
         let (clients, publishers) = pushpin.address.split_once(' ').expect("two addresses");
-        let example = format!("{}/examples/grip/{example}", env!("CARGO_MANIFEST_DIR"));
-        let app = Peer::start_in_venv("grip_app.py", &[&example, publishers, KEY, &port]);
+        let app = start_app(example, publishers, port, None);
         Self {
             clients: format!("http://{clients}"),
             _pushpin: pushpin,
@@ -319,8 +340,12 @@ fn clients_get_the_same_through_the_door_and_through_pushpin() {
             &[("", "2\"}\n\n"), ("/send/?text=3", "3\"}\n\n")],
         ),
     ];
-    for (example, conversations) in [("wsgi_app.py", of_wsgi), ("django_app.py", of_django)] {
-        let house = House::open(example, "");
+    for (example, conversations) in [
+        ("wsgi_app.py", of_wsgi),
+        ("php_app.php", of_wsgi),
+        ("django_app.py", of_django),
+    ] {
+        let house = House::open(example);
         let twin = Twin::open(example);
         for talk in conversations {
             let own = conversation(&house, &house.door.url(""), *talk);

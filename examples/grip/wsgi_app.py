@@ -30,7 +30,8 @@ def app(environ, start_response):
     if path not in ("/stream", "/poll"):
         start_response("404 Not Found", headers)
         return [b"there is /stream, /poll and /say\n"]
-    if not validate_sig(environ.get("HTTP_GRIP_SIG", ""), GRIP["key"]):
+    key, issuer = GRIP.get("verify_key", GRIP["key"]), GRIP.get("verify_iss")
+    if not validate_sig(environ.get("HTTP_GRIP_SIG", ""), key, issuer):
         start_response("501 Not Implemented", headers)
         return [b"come through the front door\n"]
     hold = "stream" if path == "/stream" else "response"
