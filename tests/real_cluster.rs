@@ -8,9 +8,11 @@
 
 mod crowd;
 mod giving_up;
+mod grip;
 mod logout;
 mod mercure;
 mod permissions;
+mod postgres;
 mod proxy;
 mod replaced;
 
