@@ -51,13 +51,13 @@ mod tests {
                 sweeps += 1;
             }
             sweep.run(&mut map, 4, |_| true);
-            map.insert(number, ());
+            map.insert(number, number);
         }
         assert_eq!((map.len(), sweeps), (1024, 8), "at 4, 8, 16, … and 512");
 
         for number in 1024..4096 {
-            sweep.run(&mut map, 4, |()| false);
-            map.insert(number, ());
+            sweep.run(&mut map, 4, |_| false);
+            map.insert(number, number);
             assert!(map.len() <= 1024, "{}", map.len());
         }
         assert!(map.len() <= 4, "{}", map.len());

@@ -215,7 +215,7 @@ impl Keeper {
                 held.ask = Instant::now() + next.clamp(Duration::from_secs(60), WINDOW_INTERVAL);
             }),
             Err(reason) => {
-                debug!(name, %reason, "the renewal window of a certificate could not be queried")
+                debug!(name, %reason, "the renewal window of a certificate could not be queried");
             }
         }
     }

@@ -145,7 +145,7 @@ impl AdminListener {
                 "cannot accept on the admin socket; trying again"
             ),
             AcceptReport::Again => {
-                info!(listener = %self.listener, "connections are accepted again")
+                info!(listener = %self.listener, "connections are accepted again");
             }
         }
     }

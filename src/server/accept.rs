@@ -158,7 +158,7 @@ impl PublicListener {
                 "cannot accept; trying again (out of descriptors? see LimitNOFILE= and `ulimit -n`)"
             ),
             AcceptReport::Again => {
-                info!(listener = %self.listener, "connections are accepted again")
+                info!(listener = %self.listener, "connections are accepted again");
             }
         }
     }

@@ -128,7 +128,7 @@ impl Handle {
         match line.try_clone() {
             Ok(line) => self.live.consoles.connect_successor(line),
             Err(fault) => {
-                warn!(%fault, "the new process cannot be notified of consoles that end here")
+                warn!(%fault, "the new process cannot be notified of consoles that end here");
             }
         }
         self.live.shutdown.retire();

@@ -33,7 +33,7 @@ impl Upstream {
                 }
                 Err(error) => {
                     self.wait_for_restart(permit.backend(), &mut wait, error)
-                        .await?
+                        .await?;
                 }
             }
         }
@@ -50,7 +50,7 @@ impl Upstream {
                 }
                 Err(error) => {
                     self.wait_for_restart(permit.backend(), &mut wait, error)
-                        .await?
+                        .await?;
                 }
             }
         }

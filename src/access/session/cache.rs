@@ -318,7 +318,7 @@ mod tests {
         let cache = SessionCache::new(&Config::default());
         let names = ["sid".to_owned()];
         let yes = |entry: &Entry| {
-            entry.store_response(&Ok(Granted::default()), Instant::now(), &entry.token())
+            entry.store_response(&Ok(Granted::default()), Instant::now(), &entry.token());
         };
         let open = |cookie: String| {
             let mut headers = HeaderMap::new();
