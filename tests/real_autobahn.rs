@@ -36,6 +36,10 @@ async fn frames_fragments_pings_text_and_closes_are_as_autobahn_wants_them() {
 
 /// Messages of 16 to 131,072 bytes of five samples, whole and in fragments, by every set of parameters.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(
+    clippy::await_holding_lock,
+    reason = "the other tests that have the machine alone run on threads of their own"
+)]
 async fn compressed_messages_of_autobahns_groups_12_and_13_come_back_as_they_were() {
     let _alone = alone();
     assert_eq!(cases("3", &["12", "13"]).await, "cases=216 OK=216\n");

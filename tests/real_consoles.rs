@@ -92,32 +92,41 @@ fn recordings_are_played_searched_and_watched_by_an_administrator_and_nobody_els
 }
 
 /// Writes the recording of the display that `vnc_server.py` draws as a video, and looks at its last picture.
-fn is_filmed(recordings: &Path, film: &str) {
+fn is_filmed(recordings: &Path, video: &str) {
     let noren = || Command::new(env!("CARGO_BIN_EXE_noren"));
-    let list = run(noren()
-        .args(["recordings", "list", "--json"])
+    let listing = run(noren()
+        .args(["recordings", "listing", "--json"])
         .arg(recordings))
     .well();
-    let mut rows = list.stdout.lines();
-    let graphical = rows.find(|row| row.contains("\"graphical\":true"));
-    let row: serde_json::Value =
+    let mut recorded = listing.stdout.lines();
+    let graphical = recorded.find(|line| line.contains("\"graphical\":true"));
+    let record: serde_json::Value =
         serde_json::from_str(graphical.expect("a graphical one")).expect("JSON");
-    let file = recordings.join(row["file"].as_str().expect("a name"));
+    let name = record.get("file").and_then(serde_json::Value::as_str);
+    let file = recordings.join(name.expect("a name"));
     run(noren()
-        .args(["replay", "--max-pause", "2", "--video", film])
+        .args(["replay", "--max-pause", "2", "--video", video])
         .arg(file))
     .well();
     let show = "stream=width,height:format=duration";
-    let mut probe = Command::new("ffprobe");
-    let probed =
-        run(probe.args(["-v", "error", "-of", "csv=p=0", "-show_entries", show, film])).well();
-    let (size, duration) = probed.stdout.trim().split_once('\n').expect("two lines");
+    let mut ffprobe = Command::new("ffprobe");
+    let printed = run(ffprobe.args([
+        "-v",
+        "error",
+        "-of",
+        "csv=p=0",
+        "-show_entries",
+        show,
+        video,
+    ]))
+    .well();
+    let (size, duration) = printed.stdout.trim().split_once('\n').expect("two lines");
     assert_eq!(size, "640,480");
     let duration: f64 = duration.parse().expect("seconds");
     assert!((0.04..600.0).contains(&duration), "{duration}");
     let decoded = Command::new("ffmpeg")
         .args([
-            "-v", "error", "-i", film, "-f", "rawvideo", "-pix_fmt", "rgb24", "-",
+            "-v", "error", "-i", video, "-f", "rawvideo", "-pix_fmt", "rgb24", "-",
         ])
         .output()
         .expect("the program that made the video");
@@ -129,13 +138,13 @@ fn is_filmed(recordings: &Path, film: &str) {
         (530, 75, [0xf0, 0xd0, 0x20]),
         (10, 470, [0x20, 0x40, 0x60]),
     ] {
-        let row = rows.get(last + y).expect("a row");
-        let seen = row.get(3 * x..3 * x + 3).expect("a pixel");
+        let line = rows.get(last + y).expect("a row");
+        let seen = line.get(3 * x..3 * x + 3).expect("a pixel");
         let is_close = seen
             .iter()
             .zip(colour)
             .all(|(seen, drawn)| seen.abs_diff(drawn) <= 12);
-        assert!(is_close, "{film}: {seen:?} at {x},{y} is not {colour:?}");
+        assert!(is_close, "{video}: {seen:?} at {x},{y} is not {colour:?}");
     }
 }
 

@@ -181,9 +181,14 @@ mod tests {
     #[test]
     fn with_a_small_window_nothing_refers_to_what_is_further_back() {
         // Equal pieces: with a larger window each but the first would be a few bytes.
-        let noise: Vec<u8> = (0..512_u32)
-            .map(|number| b'a' + number.wrapping_mul(2_654_435_761).to_be_bytes()[0] % 16)
-            .collect();
+        let mut state = 1_u64;
+        let mut letter = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            b'a' + (state.to_be_bytes()[0] >> 4)
+        };
+        let noise: Vec<u8> = std::iter::repeat_with(&mut letter).take(512).collect();
         let text = noise.repeat(20);
         let full = deflate(&text, Window::Full).expect("it pays");
         let small = deflate(&text, Window::Small).expect("it pays");

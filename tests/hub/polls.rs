@@ -98,7 +98,7 @@ async fn an_address_that_means_nothing_is_told_why() {
         ("/events/a/b", 404, "channel"),
         ("/events/a?format=xml", 400, "json or plain"),
         ("/events/-/nothing.js", 404, "file"),
-        ("/events/a/presence", 404, "listens"),
+        ("/events/a/presence", 404, "subscribers"),
     ] {
         let answer = hub.poll(path, "").await;
         assert_eq!(answer.status, status, "{path}");

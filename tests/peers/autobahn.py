@@ -16,9 +16,9 @@ from kosoku import _caseindex
 
 
 def in_bytes(on_message):
-    """kosoku gives a case the text of a message that was not compressed, where the original gives its bytes."""
+    """kosoku gives a case a character for each byte of a message that was not compressed, where the original gives bytes."""
     return lambda case, message, binary: on_message(
-        case, message.encode() if isinstance(message, str) else message, binary
+        case, message.encode("latin-1") if isinstance(message, str) else message, binary
     )
 
 

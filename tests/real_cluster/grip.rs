@@ -142,9 +142,9 @@ fn what_a_grip_app_publishes_at_one_node_reaches_clients_of_all_once() {
         client.gets("event: stream-open\ndata:\n\n");
         client
     });
-    for number in 1..=20 {
+    for number in 1..=20_usize {
         // Through either node; the app itself publishes at the first.
-        house.ask(number as usize % 2, &format!("/send/?text={number}"));
+        house.ask(number % 2, &format!("/send/?text={number}"));
     }
     for client in &mut clients {
         for number in 1..=20 {

@@ -34,9 +34,13 @@ fn what_a_node_writes_of_the_old_stream_does_not_hold_up_the_new_one() {
     one.publish(0..20);
     let (old, _) = two.history(20).pop().expect("twenty messages");
     // Neither is faster than the record that is written in their place.
-    nodes.iter().for_each(|node| node.signal("STOP"));
+    for node in &nodes {
+        node.signal("STOP");
+    }
     broker.ask(&format!("stale noren {ARGUMENTS}"));
-    nodes.iter().for_each(|node| node.signal("CONT"));
+    for node in &nodes {
+        node.signal("CONT");
+    }
     until("both nodes to read the new stream", || {
         let reads = |node: &Node| node.told(CAUGHT_UP) == 2;
         nodes.iter().all(reads).then_some(())

@@ -216,7 +216,7 @@ impl<'a> Locations<'a, '_> {
         };
         // The guards of both hold.
         let outside = Scope::default().inside(&self.server.block);
-        let own = scope.from_server(&outside).inside(&named.block);
+        let own = scope.outwards_of(&outside).inside(&named.block);
         let inner = Flow::of(&named.block, "", &flow.facts);
         passes(named, &inner, &own)?;
         let pass = inner.pass.or_else(|| own.own("proxy_pass"));

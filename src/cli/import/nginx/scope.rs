@@ -16,7 +16,7 @@ impl<'a> Scope<'a> {
     }
 
     /// Returns the part of this scope from the block of `server` outwards.
-    pub(super) fn from_server(&self, server: &Self) -> Self {
+    pub(super) fn outwards_of(&self, server: &Self) -> Self {
         let first = server.0.first().map(|block| block.as_ptr());
         let mut blocks = self.0.iter().copied();
         let mut found = Vec::new();

@@ -17,10 +17,7 @@ impl Importer<'_> {
         self.identity(&mut keys);
         keys.push(("allow", self.allow(proxies)));
         if self.conf.get(SERIAL.section, "port_range").is_some() {
-            keys.push((
-                "serial-ports",
-                list([self.serial_ports().as_str()].into_iter()),
-            ));
+            keys.push(("serial-ports", list([self.serial_ports().as_str()])));
         }
         if let Some(rfb) = self.rfb(proxies) {
             keys.push(("rfb", rfb));
