@@ -180,7 +180,7 @@ fn a_disk_that_takes_no_more_is_told_of_and_the_others_go_on() {
     assert!(answer.starts_with("HTTP/1.1 507 "), "{answer}");
     assert!(answer.contains("Retry-After: 5"), "{answer}");
     let log = door.log();
-    assert_eq!(log.matches("nothing can be kept on disk").count(), 1);
+    assert_eq!(log.matches("the spool cannot be written").count(), 1);
     assert!(log.contains(&door.directory.path().display().to_string()));
     // Its length is known, so what is on disk already goes to the app, and the rest as it comes.
     assert!(upload(&door, 4, false).ends_with("\r\n4194304"));
