@@ -20,6 +20,7 @@ mod framing;
 mod h2_flood;
 mod h2_stall;
 mod head;
+mod head_limit;
 mod header_blocks;
 mod header_rules;
 mod hop_by_hop;

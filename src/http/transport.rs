@@ -17,11 +17,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::http::abort::Flushes;
 use crate::http::activity::Activity;
 use crate::http::h2_flood::Frames;
+use crate::http::head_limit::{HeadLimit, Late, PrefaceLimit};
 use crate::http::interim::Interim;
 use crate::http::layered::Layered;
 use crate::http::linger::Linger;
 use crate::http::request_line::RequestLine;
-use crate::http::stall::{Deadline, Stall};
+use crate::http::stall::Stall;
 use crate::http::unread::Unread;
 use crate::http::window_updates::WindowUpdates;
 use crate::http::write_batch::{Write, WriteBatch};
@@ -52,30 +53,6 @@ pub(crate) struct Transport {
     /// The count of unread bytes, and the window updates in the written bytes, which correct it.
     unread: Option<Box<(Unread, WindowUpdates)>>,
 }
-
-/// Time limits of an HTTP/1.1 request head, from its first byte to its last, and of the idle time before it.
-#[derive(Debug)]
-struct HeadLimit {
-    activity: Activity,
-    time: Stall,
-    /// Limit on the time between two requests.
-    idle: Duration,
-    idle_end: Deadline,
-    /// Number of requests at the last check.
-    requests: u64,
-    /// True once a byte of the next head has arrived.
-    begun: bool,
-}
-
-/// Time limit of the HTTP/2 preface (RFC 9113 §3.4), from the handshake to the frame that has to follow it.
-#[derive(Debug)]
-struct PrefaceLimit {
-    missing: usize,
-    time: Stall,
-}
-
-/// Length of the preface and of the SETTINGS frame header behind it.
-const PREFACE: usize = 24 + 9;
 
 /// Response to a client that began a head and did not complete it (RFC 9110 §15.5.9). A client that has sent nothing
 /// gets no response: browsers open connections in advance, and would take it for the response to a later request.
@@ -166,10 +143,7 @@ impl Transport {
     /// Limits the time for the HTTP/2 preface, starting now.
     #[must_use]
     pub(crate) fn with_preface_limit(mut self, limit: Duration) -> Self {
-        self.preface = Some(PrefaceLimit {
-            missing: PREFACE,
-            time: Stall::new(limit),
-        });
+        self.preface = Some(PrefaceLimit::new(limit));
         self
     }
 
@@ -255,14 +229,7 @@ impl Transport {
         activity: Activity,
     ) -> Self {
         self.line = Some(RequestLine::new(activity.clone()));
-        self.head = Some(HeadLimit {
-            activity,
-            time: Stall::new(head.min(idle)),
-            idle,
-            idle_end: Deadline::default(),
-            requests: 0,
-            begun: false,
-        });
+        self.head = Some(HeadLimit::new(head, idle, activity));
         self
     }
 
@@ -282,48 +249,12 @@ impl Transport {
 
     /// Checks the time limits of the head after a read; `came` is true if the read returned bytes.
     fn head_is_late(&mut self, cx: &mut Context<'_>, came: bool) -> bool {
-        let Some(head) = &mut self.head else {
-            return false;
-        };
-        // A request may come and be answered between two reads.
-        let requests = head.activity.begun();
-        if std::mem::replace(&mut head.requests, requests) != requests || head.activity.is_busy() {
-            head.time.progressed();
-            head.begun = false;
-            head.activity.reads_head(false);
-            if head.activity.is_busy() {
-                head.idle_end.release();
-                return false;
-            }
-        }
-        head.begun |= came;
-        head.activity.reads_head(head.begun);
-        if !head.begun && head.requests > 0 {
-            let end = head.activity.idle_since() + head.idle;
-            return head.idle_end.has_passed(cx, end.into());
-        }
-        // The head is complete with nearly every read. If it is not, hyper reads again, and that has to wait.
-        if came && !head.time.is_waiting() || !head.time.waited(cx) {
-            return false;
-        }
-        if head.begun {
+        let late = self.head.as_mut().and_then(|head| head.check(cx, came));
+        if let Some(Late::Head) = late {
             let _ = self.inner().poll_write(cx, HEAD_TOO_SLOW);
             let _ = self.inner().poll_flush(cx);
         }
-        true
-    }
-
-    /// Starts the idle timer after a response. hyper reads no further then, if a read is pending since the request
-    /// arrived.
-    fn begin_idle(&mut self, cx: &mut Context<'_>) {
-        if let Some(head) = &mut self.head
-            && !head.activity.is_in_use()
-            && head.activity.begun() > 0
-        {
-            let end = head.activity.idle_since() + head.idle;
-            // The next read, for which the task is woken, ends the connection.
-            let _ = head.idle_end.has_passed(cx, end.into());
-        }
+        late.is_some()
     }
 
     /// Checks the time limit of the preface after a read of this many bytes.
@@ -331,12 +262,11 @@ impl Transport {
         let Some(preface) = &mut self.preface else {
             return false;
         };
-        preface.missing = preface.missing.saturating_sub(came);
-        if preface.missing == 0 {
+        let is_late = preface.is_late(cx, came);
+        if preface.is_complete() {
             self.preface = None;
-            return false;
         }
-        came == 0 && preface.time.waited(cx)
+        is_late
     }
 
     /// Records the close reason that the result of a read or write implies.
@@ -495,7 +425,11 @@ impl AsyncWrite for Transport {
                 gather.flushed();
             }
             this.flushes.completed();
-            this.begin_idle(cx);
+            // hyper reads no further if a read is pending since the request arrived: the next one, for which the task
+            // is woken, ends the connection.
+            if let Some(head) = &mut this.head {
+                head.begin_idle(cx);
+            }
         }
         this.note(&flushed, |()| false);
         this.limit(cx, flushed, |()| 0)
