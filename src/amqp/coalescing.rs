@@ -6,10 +6,12 @@
 //! [`PAUSE`]. Must not know the protocol.
 
 use std::future::Future as _;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 /// Pause between two reads of a busy broker: the longest delay of a message. It is well below what a person notices,
@@ -21,19 +23,93 @@ const QUICK: Duration = Duration::from_millis(10);
 const BUSY: u32 = 16;
 /// Size of a read after which there is no pause: there is more than the pause would gather.
 const LARGE: usize = 32 << 10;
+/// Size of the buffer: more than a large read.
+const BUFFER: usize = 64 << 10;
+
+/// A stream whose reads are coalesced. Each read fills a buffer, so that what has come is read at once even if its reader
+/// takes little of it at a time, as TLS does.
+pub(super) struct Coalesced<S>(BufReader<Paused<S>>);
+
+/// A stream that has nothing to read during a pause.
+struct Paused<S> {
+    stream: S,
+    reads: Coalescing,
+}
 
 /// State of the reads of one connection.
 #[derive(Debug)]
-pub(super) struct Coalescing {
+struct Coalescing {
     pause: Pin<Box<Sleep>>,
     is_paused: bool,
     last: Instant,
     quick: u32,
 }
 
-impl Coalescing {
+impl<S: AsyncRead + Unpin> Coalesced<S> {
     /// Must be called inside a tokio runtime; lapin polls from a thread of its own.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(stream: S) -> Self {
+        let reads = Coalescing::new();
+        Self(BufReader::with_capacity(BUFFER, Paused { stream, reads }))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Paused<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.reads.poll_ready(cx));
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        this.reads.record(buf.filled().len() - before);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Coalesced<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Coalesced<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0.get_mut().stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0.get_mut().stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.get_ref().stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+impl Coalescing {
+    fn new() -> Self {
         Self {
             pause: Box::pin(sleep(Duration::ZERO)),
             is_paused: false,
@@ -43,7 +119,7 @@ impl Coalescing {
     }
 
     /// Pending while the pause after the last read lasts.
-    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_paused {
             ready!(self.pause.as_mut().poll(cx));
             self.is_paused = false;
@@ -52,7 +128,7 @@ impl Coalescing {
     }
 
     /// Records a read of so many bytes, and begins a pause if the broker is busy.
-    pub(super) fn record(&mut self, bytes: usize) {
+    fn record(&mut self, bytes: usize) {
         let now = Instant::now();
         let is_quick = now.duration_since(self.last) < QUICK;
         self.last = now;
@@ -71,6 +147,8 @@ impl Coalescing {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     use super::*;
 
@@ -108,5 +186,22 @@ mod tests {
             assert_eq!(delay(&mut reads).await, Duration::ZERO);
             reads.record(100);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_takes_little_at_a_time_does_not_wait_for_what_has_come() {
+        let (mut broker, stream) = duplex(1 << 20);
+        let mut stream = Coalesced::new(stream);
+        let mut piece = [0; 100];
+        for _ in 0..=BUSY {
+            broker.write_all(&piece).await.expect("it reads");
+            stream.read_exact(&mut piece).await.expect("a piece");
+        }
+        broker.write_all(&vec![0; 30_000]).await.expect("it reads");
+        let begun = Instant::now();
+        for _ in 0..300 {
+            stream.read_exact(&mut piece).await.expect("a piece");
+        }
+        assert!(begun.elapsed() < QUICK, "{:?}", begun.elapsed());
     }
 }

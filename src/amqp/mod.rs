@@ -15,6 +15,7 @@ use async_rs::Runtime;
 use lapin::tcp::AsyncTcpStream;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{Connection, ConnectionProperties};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -25,6 +26,7 @@ use crate::text::file::{LARGEST_SECRET, read_text};
 use crate::text::permission::Use;
 use crate::tls::TlsError;
 
+use coalescing::Coalesced;
 use runtime::{Io, kit};
 
 /// Time limit for opening a connection: TCP, TLS and the AMQP handshake.
@@ -108,10 +110,7 @@ impl Broker {
         let uri = self.uri(credentials(self.settings.credentials.as_ref())?);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         // Opened here and not by lapin, which would say less of why it cannot be.
-        let mut stream = self.open().await?;
-        if reads == Reads::Coalesced {
-            stream.coalesce();
-        }
+        let stream = self.open(reads).await?;
         let stream = Arc::new(std::sync::Mutex::new(Some(stream)));
         let opened = Connection::connector(
             uri,
@@ -130,8 +129,20 @@ impl Broker {
         }
     }
 
-    async fn open(&self) -> Result<Io, BrokerError> {
+    async fn open(&self, reads: Reads) -> Result<Io, BrokerError> {
         let socket = connect(&self.settings.endpoint(), OPEN_LIMIT).await?;
+        match reads {
+            Reads::AtOnce => self.secured(socket).await,
+            // Below TLS, which returns one record after the other of what was read.
+            Reads::Coalesced => self.secured(Coalesced::new(socket)).await,
+        }
+    }
+
+    /// Opens TLS on a connection, if the settings want it.
+    async fn secured<S>(&self, socket: S) -> Result<Io, BrokerError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let Some(tls) = &self.tls else {
             return Ok(Io::new(socket));
         };

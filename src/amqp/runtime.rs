@@ -17,7 +17,6 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 
-use super::coalescing::Coalescing;
 use super::nesting::Nesting;
 
 /// The tokio runtime with our stream type.
@@ -40,7 +39,6 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Both for T {}
 pub(super) struct Io {
     stream: Box<dyn Both>,
     nesting: Nesting,
-    coalescing: Option<Coalescing>,
 }
 
 impl Io {
@@ -51,13 +49,7 @@ impl Io {
         Self {
             stream: Box::new(stream.compat()),
             nesting: Nesting::default(),
-            coalescing: None,
         }
-    }
-
-    /// Reads a busy broker every few milliseconds. Must be called inside a tokio runtime.
-    pub(super) fn coalesce(&mut self) {
-        self.coalescing = Some(Coalescing::new());
     }
 }
 
@@ -67,13 +59,7 @@ impl AsyncRead for Io {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        if let Some(coalescing) = &mut self.coalescing {
-            ready!(coalescing.poll_ready(cx));
-        }
         let count = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        if let Some(coalescing) = &mut self.coalescing {
-            coalescing.record(count);
-        }
         let read = buffer.get_mut(..count).unwrap_or_default();
         let passed = self.nesting.pass(read).map_err(io::Error::other);
         Poll::Ready(passed.map(|()| count))
