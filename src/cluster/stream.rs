@@ -2,6 +2,7 @@
 //! order. It reconnects for ever; while it is disconnected, subscribers only see that no new messages arrive.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -114,10 +115,20 @@ async fn connect(node: &Node, reader: &mut StreamReader, shutdown: &Shutdown) ->
     };
     let lost = tokio::select! {
         lost = exchange(node, reader, &connection) => lost.err(),
+        never = watch(node, &connection) => match never {},
         () = shutdown.requested() => None,
     };
     close(&connection).await;
     lost
+}
+
+/// Tells whether the broker takes messages. Beside the exchange, whose every write waits while it does not.
+async fn watch(node: &Node, connection: &Connection) -> Infallible {
+    let mut looks = interval(LOOK);
+    loop {
+        looks.tick().await;
+        node.connection.set_blocked(connection.status().blocked());
+    }
 }
 
 /// Reads the stream and writes the publish queue over one connection, until it fails.
@@ -146,10 +157,8 @@ async fn exchange(
     let mut consumer = consume(&incoming, stream, reader.expected()).await?;
     node.queue.rewrite();
     info!(stream, broker = %node.settings.broker, "connected to the cluster");
-    let mut looks = interval(LOOK);
     loop {
         tokio::select! {
-            _ = looks.tick() => node.connection.set_blocked(connection.status().blocked()),
             delivery = next(&mut consumer) => {
                 let last = take_ready(reader, &delivery?, &mut consumer)?;
                 incoming.basic_ack(last, BasicAckOptions { multiple: true }).await?;

@@ -166,10 +166,15 @@ impl Rabbit {
         self.control(&["delete_queue", name]);
     }
 
-    /// Sets the free space below which the broker takes no messages.
+    /// Lets the broker's disk be full, so that it takes no messages, or have room again.
     #[track_caller]
-    pub(crate) fn limit_free_disk(&self, size: &str) {
-        self.control(&["set_disk_free_limit", size]);
+    pub(crate) fn fill_disk(&self, is_full: bool) {
+        let limit = if is_full { "100000GB" } else { "1MB" };
+        self.control(&["set_disk_free_limit", limit]);
+        until("the broker's alarm", || {
+            let alarms = self.control(&["eval", "rabbit_alarm:get_alarms()."]);
+            (alarms.contains("disk") == is_full).then_some(())
+        });
     }
 
     /// Sends what a queue rejects to an exchange, by a policy as an administrator sets it.
