@@ -95,7 +95,7 @@ fn recordings_are_played_searched_and_watched_by_an_administrator_and_nobody_els
 fn is_filmed(recordings: &Path, video: &str) {
     let noren = || Command::new(env!("CARGO_BIN_EXE_noren"));
     let listing = run(noren()
-        .args(["recordings", "listing", "--json"])
+        .args(["recordings", "list", "--json"])
         .arg(recordings))
     .well();
     let mut recorded = listing.stdout.lines();

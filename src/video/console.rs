@@ -199,8 +199,8 @@ fn vmware<R: BufRead>(
         return Ok(());
     }
     let and = stream.bytes(pixels.len() * area.size())?;
-    let or = stream.bytes(pixels.len() * area.size())?;
-    let seen = and.chunks_exact(pixels.len()).zip(pixels.colours(&or));
+    let xor = stream.bytes(pixels.len() * area.size())?;
+    let seen = and.chunks_exact(pixels.len()).zip(pixels.colours(&xor));
     // What inverts the screen is seen as white.
     let seen = seen.map(
         |(and, colour)| match (and.iter().all(|byte| *byte == 0), colour) {

@@ -2,6 +2,7 @@
 //! for days costs nothing. Does not know how pictures are drawn.
 
 use std::io::{self, Write};
+use std::mem;
 use std::time::Duration;
 
 use super::console::Console;
@@ -16,6 +17,8 @@ pub(super) struct Frames<W> {
     largest: FrameSize,
     /// Pixels of the last picture, as they are written.
     pixels: Vec<u8>,
+    /// True if they are those of the change that was not written yet.
+    composed: bool,
     /// Number of the frame that the picture belongs to, if it was not written yet.
     changed: Option<u64>,
     /// Number of the last frame that was written.
@@ -46,6 +49,7 @@ impl<W: Write> Frames<W> {
                 height: 0,
             },
             pixels: Vec::new(),
+            composed: false,
             changed: None,
             last: None,
             now: 0,
@@ -76,6 +80,7 @@ impl<W: Write> Frames<W> {
     pub(super) fn point(&mut self, pointer: Option<(usize, usize)>) {
         if self.pointer != pointer {
             self.pointer = pointer;
+            self.composed = false;
             // Before the first picture there is nothing that it could point at.
             if self.last.is_some() {
                 self.changed.get_or_insert(self.now);
@@ -83,13 +88,27 @@ impl<W: Write> Frames<W> {
         }
     }
 
-    /// Records that the picture has changed.
-    pub(super) fn change(&mut self, time: Duration, console: &Console) {
+    /// Records that the picture has changed. `is_followed` is true if the next message has begun to come: what it draws
+    /// may belong to a later frame, so that the picture is kept as it is now.
+    pub(super) fn change(
+        &mut self,
+        time: Duration,
+        console: &Console,
+        is_followed: bool,
+    ) -> io::Result<()> {
         let FrameSize { width, height } = &mut self.largest;
         *width = (*width).max(console.screen.width());
         *height = (*height).max(console.screen.height());
         self.now = self.now.max(number(time));
+        if self.changed.is_some_and(|earlier| earlier < self.now) {
+            self.settle(console)?;
+        }
         self.changed = Some(self.now);
+        self.composed = is_followed;
+        if is_followed {
+            self.compose(console);
+        }
+        Ok(())
     }
 
     /// Writes the picture, if it has changed.
@@ -97,7 +116,9 @@ impl<W: Write> Frames<W> {
         let Some(changed) = self.changed.take() else {
             return Ok(());
         };
-        self.compose(console);
+        if !mem::take(&mut self.composed) {
+            self.compose(console);
+        }
         self.write(changed)
     }
 

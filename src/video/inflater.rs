@@ -5,6 +5,9 @@ use miniz_oxide::{DataFormat, MZFlush};
 
 use super::Halt;
 
+/// First size of the buffer for what is decompressed, which grows with it: the size of a rectangle says little of it.
+const LEAST: usize = 4096;
+
 /// Decompresses one stream.
 pub(super) struct Inflater(Box<InflateState>);
 
@@ -15,10 +18,13 @@ impl Inflater {
 
     /// Decompresses the bytes of one rectangle, to at most so many.
     pub(super) fn inflate(&mut self, mut bytes: &[u8], most: usize) -> Result<Vec<u8>, Halt> {
-        // With no room left the end of the rectangle would stay in the stream, and be taken for the next one.
-        let mut out = vec![0; most + 1];
+        let mut out = Vec::new();
         let mut length = 0;
         loop {
+            // With no room left the end of the rectangle would stay in the stream, and be taken for the next one.
+            if length == out.len() {
+                out.resize((2 * length).max(LEAST).min(most + 1), 0);
+            }
             let room = out.get_mut(length..).unwrap_or_default();
             let done = inflate(&mut self.0, bytes, room, MZFlush::Sync);
             bytes = bytes.get(done.bytes_consumed..).unwrap_or_default();

@@ -20,8 +20,14 @@ pub(super) struct Init {
 /// Reads the handshake.
 pub(super) fn log_in<R: BufRead>(stream: &mut Stream<R>) -> Result<Init, Halt> {
     let serial = "it is of a serial console; write --asciicast instead";
-    if stream.peek::<4>()? != *b"RFB " {
-        return Err(Halt::unknown(serial));
+    match &stream.peek()? {
+        b"RFB " => {}
+        b"REDQ" => {
+            return Err(Halt::unknown(
+                "it is of a SPICE console, of which there is no video",
+            ));
+        }
+        _ => return Err(Halt::unknown(serial)),
     }
     let version = Version::read(stream.array()?).map_err(|_| Halt::unknown(serial))?;
     // The client's version is recorded before the console goes on.
@@ -29,7 +35,10 @@ pub(super) fn log_in<R: BufRead>(stream: &mut Stream<R>) -> Result<Init, Halt> {
     let version = stream.client.version().unwrap_or(version).min(version);
     let security = if version == Version::V3_3 {
         match stream.array()? {
-            [0, 0, 0, security] => security,
+            [0, 0, 0, security] => {
+                stream.client.choose(security);
+                security
+            }
             _ => 0,
         }
     } else {
@@ -37,7 +46,6 @@ pub(super) fn log_in<R: BufRead>(stream: &mut Stream<R>) -> Result<Init, Halt> {
         let offered = stream.bytes(count.into())?;
         chosen(stream, &offered)?
     };
-    stream.client.choose(security);
     match security {
         NONE => {}
         VNC => stream.skip(16)?,

@@ -1,6 +1,6 @@
-//! Uncompressed frames with their times in Matroska (RFC 9559), as a stream that nobody can seek in: segment and
-//! lengths of unknown size, one cluster for each frame. Encoders take this from a pipe, and a picture that stays costs
-//! nothing.
+//! Uncompressed frames with their times in Matroska (RFC 9559), as a stream that nobody can seek in: the segment is of
+//! unknown size, and has one cluster for each frame. Encoders take this from a pipe, and a picture that stays costs
+//! nothing. Does not know where the frames come from.
 
 use std::io::{self, Write};
 

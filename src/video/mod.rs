@@ -166,7 +166,7 @@ fn step<R: BufRead, W: Write>(
         read?;
     }
     if console.read(stream)? {
-        frames.change(stream.time(), console);
+        frames.change(stream.time(), console, !stream.is_empty())?;
     }
     Ok(())
 }

@@ -3,8 +3,8 @@
 use super::Halt;
 use super::colour::Colour;
 
-/// Limit on the pixels of a screen: 8K by 8K, in 256 MiB.
-const MOST_PIXELS: usize = 64 * 1024 * 1024;
+/// Limit on the pixels of a screen: one of 8K, or four of 4K, in 135 MiB.
+const MOST_PIXELS: usize = 8192 * 4320;
 const BLACK: Colour = [0, 0, 0, 255];
 
 /// Rows of pixels.

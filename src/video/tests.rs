@@ -319,6 +319,78 @@ fn a_viewer_that_logged_in_by_itself_is_followed() {
 }
 
 #[test]
+fn a_console_that_offers_one_security_type_is_followed_too() {
+    let mut recorded = Recorded::new();
+    recorded
+        .says(0, b"RFB 003.008\n")
+        .hears(0, b"RFB 003.008\n");
+    recorded.says(0, &[1, 1]).hears(0, &[1]).says(0, &[0; 4]);
+    recorded.hears(0, &[0]);
+    let init = [
+        0, 2, 0, 1, 32, 24, 0, 1, 0, 255, 0, 255, 0, 255, 16, 8, 0, 0, 0, 0, 0, 0, 0, 0,
+    ];
+    recorded.says(0, &init);
+    // 16 bits, little endian, five of them red, six green and five blue.
+    recorded.hears(
+        0,
+        &[
+            0, 0, 0, 0, 16, 16, 0, 1, 0, 31, 0, 63, 0, 31, 11, 5, 0, 0, 0, 0,
+        ],
+    );
+    recorded.draws(0, [0, 0, 2, 1], 0, &[0, 0xF8, 0xE0, 0x07]);
+    recorded.draws(40, [0, 0, 1, 1], -239, &[0x1F, 0, 0x80]);
+    recorded.hears(400, &[5, 0, 0, 1, 0, 0]);
+    let film = recorded.film(AS_IT_WAS);
+    assert_eq!(film.frames[0].1[..2], colours(&[RED, GREEN]));
+    let last = &film.frames.last().expect("a frame").1;
+    assert_eq!(last[..2], colours(&[RED, BLUE]), "the pointer");
+}
+
+#[test]
+fn messages_that_are_cut_anywhere_become_frames_all_the_same() {
+    let mut whole = Recorded::console(1, 1);
+    let update = |colour: [u8; 4]| {
+        let head = [0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0];
+        [&head[..], &colour].concat()
+    };
+    // Each record ends within a message.
+    let bytes = [RED, GREEN, BLUE, WHITE].map(update).concat();
+    for (at, part) in (0_u64..).step_by(1000).zip(bytes.chunks(13)) {
+        whole.says(at, part);
+    }
+    let seen: Vec<_> = whole.film(AS_IT_WAS).frames;
+    let seen: Vec<_> = seen.iter().map(|(_, picture)| picture[0]).collect();
+    for colour in colours(&[RED, GREEN, BLUE, WHITE]) {
+        assert!(seen.contains(&colour), "{colour:?} of {seen:?}");
+    }
+}
+
+#[test]
+fn a_rectangle_needs_no_more_memory_than_the_screen() {
+    let palette = [0x40, 1, 1, 0, 0, 0, 255, 255, 255, 0];
+    for (encoding, data) in [
+        (0, &[0; 4][..]),
+        (6, &[0, 0, 0, 0]),
+        (7, &palette),
+        (16, &[0, 0, 0, 0]),
+    ] {
+        let mut recorded = Recorded::console(1, 1);
+        recorded.draws(0, [0, 0, 1, 1], 0, &RED);
+        recorded.draws(40, [0, 0, 0xFFFF, 0xFFFF], encoding, data);
+        let cut = recorded.film(AS_IT_WAS).written.cut;
+        assert!(
+            cut.is_some_and(|cut| cut.contains("larger than its screen")),
+            "{encoding}"
+        );
+    }
+    let mut spice = Recorded::new();
+    spice.says(0, b"REDQ\x02\0\0\0");
+    let reason = AS_IT_WAS.measure(spice.reader());
+    let reason = reason.expect_err("no picture").to_string();
+    assert!(reason.contains("SPICE"), "{reason}");
+}
+
+#[test]
 fn what_cannot_be_drawn_ends_the_video_with_its_reason() {
     let drawn = || {
         let mut recorded = Recorded::console(1, 1);

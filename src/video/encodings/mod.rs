@@ -1,5 +1,5 @@
-//! The encodings of pictures (RFC 6143 §7.7), and the zlib streams that they go on with. Lengths are checked by what is
-//! drawn: pixels that are missing stay as they were.
+//! The encodings of pictures (RFC 6143 §7.7), and the zlib streams that they go on with. Whatever a recording says, a
+//! rectangle needs memory for no more pixels than the screen has.
 
 mod hextile;
 mod tight;
@@ -32,6 +32,11 @@ impl Streams {
         encoding: i32,
         area: Area,
     ) -> Result<(), Halt> {
+        if area.width > screen.width() || area.height > screen.height() {
+            return Err(Halt::unknown(
+                "the console draws a rectangle that is larger than its screen",
+            ));
+        }
         let pixels = format.whole(map);
         match encoding {
             // Raw
