@@ -60,6 +60,8 @@ pub(crate) struct Opened {
     pub line: audit::Opened,
     /// Its recorder, if it is recorded.
     pub tap: Option<Tap>,
+    /// Identity of the console, which no other one has at the same time.
+    pub console: Arc<str>,
     /// The message boundary, if each frame to the client has to end at one.
     pub boundary: Option<Arc<[u8]>>,
     /// The lease that limits its lifetime, if there is one.
@@ -146,6 +148,7 @@ pub(crate) fn open(
                 kind: TunnelKind::Console,
                 peer: target.line.client().peer.clone(),
                 target: target.line.object().target.clone().unwrap_or_default(),
+                console: Some(Arc::clone(&target.console)),
                 user: target.user(),
                 session: target.lease.as_ref().and_then(Lease::session),
                 rfb: target.line.object().rfb,
@@ -261,6 +264,7 @@ fn relay<'a>(
         socket,
         slot,
         subprotocol: _,
+        console: _,
         mut line,
         tap,
         boundary,

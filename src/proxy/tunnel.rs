@@ -62,6 +62,7 @@ pub(crate) async fn open(
         kind: TunnelKind::App,
         peer: forward.context.peer.to_string(),
         target: target.clone(),
+        console: None,
         user: None,
         session: None,
         subprotocol: None,

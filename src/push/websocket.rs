@@ -125,6 +125,7 @@ pub(crate) fn open_socket(
                 kind: TunnelKind::Channel,
                 peer: peer.to_string(),
                 target: format!("channel {}", names.join(",")),
+                console: None,
                 user: None,
                 session: None,
                 rfb: None,

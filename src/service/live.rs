@@ -82,8 +82,8 @@ impl Live {
         }
     }
 
-    /// Publishes the messages of GRIP apps that wait for an earlier one, before the hub is packed. From then on none
-    /// waits.
+    /// Publishes the messages of GRIP apps that wait for an earlier one, before the hub is handed over. From then on
+    /// none waits.
     pub(crate) fn end_waiting(&self) {
         self.grip.end_waiting(&self.hub);
     }

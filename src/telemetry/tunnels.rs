@@ -34,6 +34,8 @@ pub struct TunnelInfo {
     pub peer: String,
     /// Address of the target, never a token.
     pub target: String,
+    /// Identity of the console at the target, if it is one: an address may be that of another console later.
+    pub console: Option<Arc<str>>,
     /// User name, as the app reports it.
     pub user: Option<String>,
     /// Number of the visitor's session, if there is one.
@@ -122,6 +124,7 @@ struct Entry {
     kind: TunnelKind,
     peer: Box<str>,
     target: Box<str>,
+    console: Option<Arc<str>>,
     user: Option<Box<str>>,
     session: Option<NonZeroU64>,
     subprotocol: Option<Cow<'static, str>>,
@@ -188,6 +191,7 @@ impl Tunnels {
             kind,
             peer,
             target,
+            console,
             user,
             session,
             subprotocol,
@@ -203,6 +207,7 @@ impl Tunnels {
             kind,
             peer: peer.into(),
             target: target.into(),
+            console,
             user: user.map(Into::into),
             session,
             subprotocol,
@@ -226,17 +231,19 @@ impl Tunnels {
     /// The open tunnels, oldest first, without subscriptions.
     #[must_use]
     pub fn now(&self) -> Vec<OpenTunnel> {
-        let entries: Vec<_> = self.list().values().cloned().collect();
-        entries.iter().map(|entry| entry.row()).collect()
+        self.rows(|_| true)
     }
 
-    /// The open tunnels to the console at this address, oldest first.
+    /// The open tunnels to the console with this identity, oldest first.
     #[must_use]
-    pub fn at(&self, target: &str) -> Vec<OpenTunnel> {
+    pub fn at(&self, console: &str) -> Vec<OpenTunnel> {
+        self.rows(|entry| entry.is_at(console))
+    }
+
+    fn rows(&self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<OpenTunnel> {
         let list = self.list();
-        let is_there =
-            |entry: &&Arc<Entry>| entry.kind == TunnelKind::Console && &*entry.target == target;
-        let entries: Vec<_> = list.values().filter(is_there).cloned().collect();
+        let wanted = list.values().filter(|entry| is_wanted(entry));
+        let entries: Vec<_> = wanted.cloned().collect();
         drop(list);
         entries.iter().map(|entry| entry.row()).collect()
     }
@@ -247,12 +254,12 @@ impl Tunnels {
         self.list().len()
     }
 
-    /// True if a console at this address is open whose connection belongs to its client alone.
+    /// True if the console with this identity is open by a connection that belongs to its client alone.
     #[must_use]
-    pub fn has_alone(&self, target: &str) -> bool {
-        self.list().values().any(|entry| {
-            entry.kind == TunnelKind::Console && entry.viewer.is_none() && &*entry.target == target
-        })
+    pub fn has_alone(&self, console: &str) -> bool {
+        let list = self.list();
+        list.values()
+            .any(|entry| entry.viewer.is_none() && entry.is_at(console))
     }
 
     /// Asks the tunnel with this number to close; returns it, or `None` if there is none.
@@ -270,6 +277,10 @@ impl Tunnels {
 }
 
 impl Entry {
+    fn is_at(&self, console: &str) -> bool {
+        self.console.as_deref() == Some(console)
+    }
+
     fn row(&self) -> OpenTunnel {
         OpenTunnel {
             id: self.number,
@@ -360,6 +371,7 @@ mod tests {
             kind,
             peer: "192.0.2.1:5".to_owned(),
             target: "unix:/run/a".to_owned(),
+            console: None,
             user: Some("ann".to_owned()),
             session: NonZeroU64::new(3),
             subprotocol: Some("binary".into()),

@@ -153,12 +153,6 @@ impl Target {
         key.into()
     }
 
-    /// True if no other console is behind the same address at the same time.
-    #[must_use]
-    pub(crate) fn has_own_address(&self) -> bool {
-        self.path.is_none()
-    }
-
     /// True if the same address is the same console later. A port that a source has named may be another's by then.
     #[must_use]
     pub(crate) fn stays(&self) -> bool {

@@ -193,6 +193,7 @@ impl Console {
             slot,
             tap,
             line: exchange.audit.opened(),
+            console: target.key(),
             boundary,
             lease,
             revocation: times.are_any().then(watch),

@@ -129,7 +129,7 @@ impl SharedConsoles {
         tunnels: &Tunnels,
     ) -> Result<Viewer, Refusal> {
         let key = target.key();
-        if !self.consoles.has(&key) && tunnels.has_alone(&target.to_string()) {
+        if !self.consoles.has(&key) && tunnels.has_alone(&key) {
             let reason = "this console was opened for one client alone before it became a shared one; it can be \
                           opened when that client has left";
             return Err(Refusal::new(StatusCode::CONFLICT, reason));

@@ -235,7 +235,8 @@ at("keys").addEventListener("input", ({ target }) => {
 function company(now, own) {
   const names = now.viewers.map(({ user, view_only: looks }) => `${user ?? "somebody"}${looks ? " (view only)" : ""}`);
   // This page is one of them, once it is connected.
-  if (own) names.splice(now.viewers.findIndex(({ user }) => user === now.you), 1);
+  const place = own ? now.viewers.findIndex(({ user }) => user === now.you) : -1;
+  if (place >= 0) names.splice(place, 1);
   const text = names.length ? `also here: ${names.slice(0, NAMED).join(", ")}${names.length > NAMED ? ` and ${names.length - NAMED} more` : ""}` : "";
   at("others").hidden = !text;
   // The same again would be read out again.
@@ -244,11 +245,14 @@ function company(now, own) {
   at("watched").textContent = now.watchers ? "somebody watches" : "";
 }
 
-setInterval(async () => {
+const asking = setInterval(async () => {
   turn += 1;
   if (!socket || (!about?.recorded && turn % SELDOM)) return;
-  const now = await ask(`about?token=${encodeURIComponent(token)}`).catch(() => null);
-  if (now) company(now, socket?.readyState === WebSocket.OPEN);
+  const now = await ask(`about?token=${encodeURIComponent(token)}`).catch((error) => error);
+  if (!(now instanceof Error)) return company(now, socket?.readyState === WebSocket.OPEN);
+  at("others").hidden = at("watched").hidden = true;
+  // The token has expired meanwhile: the console stays open, and asking again would only be refused again.
+  if (now.status >= 400 && now.status < 500 && now.status !== 429) clearInterval(asking);
 }, COMPANY);
 
 addEventListener("hashchange", () => location.reload());

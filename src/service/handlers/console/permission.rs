@@ -79,7 +79,9 @@ impl Console {
         // No check of the page: it reads the answer only if it has this origin, and its browser names none then.
         self.limit.check(exchange.context)?;
         let Found {
-            visitor, leads_to, ..
+            asked,
+            visitor,
+            leads_to,
         } = self.look_up(exchange).await?;
         let TokenTarget::Console(target) = leads_to else {
             let reason = "this token leads to a channel, and not to a console";
@@ -93,10 +95,11 @@ impl Console {
             let user = name.as_deref().or(exchange.head.user.as_deref());
             fields.insert("you".to_owned(), user.into());
             let tunnels = &exchange.context.telemetry.tunnels;
-            let open = if target.has_own_address() {
-                tunnels.at(&target.to_string())
-            } else {
+            // A single-use link may have opened a console before, for somebody else.
+            let open = if asked.is_single_use() {
                 Vec::new()
+            } else {
+                tunnels.at(&target.key())
             };
             fields.insert("viewers".to_owned(), open.iter().map(viewer).collect());
         }

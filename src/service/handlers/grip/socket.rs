@@ -91,6 +91,7 @@ impl GripSockets {
             kind: TunnelKind::App,
             peer: context.peer.to_string(),
             target,
+            console: None,
             user: None,
             session: None,
             subprotocol: None,
