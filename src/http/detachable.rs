@@ -7,6 +7,7 @@
 use std::fmt;
 use std::future::Future as _;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 
@@ -37,7 +38,13 @@ pub(crate) struct Shared<B> {
 }
 
 /// The place of the current response of a connection, if it can be taken. Clones share it.
-pub(crate) struct Detachment<B>(Arc<Mutex<Option<Source<B>>>>);
+pub(crate) struct Detachment<B>(Arc<Slot<B>>);
+
+struct Slot<B> {
+    source: Mutex<Option<Source<B>>>,
+    /// True while a body waits for its source, so that most polls of a connection need no lock.
+    waits: AtomicBool,
+}
 
 struct Source<B> {
     body: B,
@@ -58,11 +65,12 @@ impl DetachRule {
     /// Reads the properties of a request. A body that is not read yet would follow on the connection.
     #[must_use]
     pub(crate) fn of<B: Body>(request: &Request<B>) -> Self {
+        let is_simple = request.method() == Method::GET
+            && request.version() == Version::HTTP_11
+            && request.body().is_end_stream();
         Self {
-            is_simple: request.method() == Method::GET
-                && request.version() == Version::HTTP_11
-                && request.body().is_end_stream(),
-            closes: says_close(request.headers()),
+            is_simple,
+            closes: is_simple && says_close(request.headers()),
         }
     }
 
@@ -71,10 +79,10 @@ impl DetachRule {
         self.is_simple
             && response.status() == StatusCode::OK
             && response.version() == Version::HTTP_11
-            && is_event_stream(response.headers())
-            && !response.headers().contains_key(CONTENT_LENGTH)
-            && !response.headers().contains_key(TRAILER)
             && response.body().size_hint().exact().is_none()
+            && !response.headers().contains_key(CONTENT_LENGTH)
+            && is_event_stream(response.headers())
+            && !response.headers().contains_key(TRAILER)
     }
 }
 
@@ -115,25 +123,32 @@ impl<B: Body> Detachment<B> {
     /// Takes the body if all bytes before it are flushed, and whether the connection ends with it. To be called after
     /// hyper was polled.
     pub(crate) fn take(&self, cx: &mut Context<'_>) -> Option<(B, bool)> {
+        if !self.0.waits.load(Ordering::Relaxed) {
+            return None;
+        }
         let mut shared = self.lock();
         let flushed = shared.as_mut()?.flushed.as_mut()?;
         if Pin::new(flushed).poll(cx).is_pending() {
             return None;
         }
         let source = shared.take()?;
+        self.0.waits.store(false, Ordering::Relaxed);
         Some((source.body, source.is_last))
     }
 }
 
 impl<B> Detachment<B> {
     fn lock(&self) -> MutexGuard<'_, Option<Source<B>>> {
-        lock(&self.0)
+        lock(&self.0.source)
     }
 }
 
 impl<B> Default for Detachment<B> {
     fn default() -> Self {
-        Self(Arc::default())
+        Self(Arc::new(Slot {
+            source: Mutex::new(None),
+            waits: AtomicBool::new(false),
+        }))
     }
 }
 
@@ -162,6 +177,8 @@ impl<B: Body<Data = Bytes> + Unpin> Shared<B> {
         } else if source.flushed.is_none() {
             source.flushed = Some(self.flushes.next());
         }
+        let waits = polled.is_pending();
+        self.detachment.0.waits.store(waits, Ordering::Relaxed);
         polled
     }
 }
@@ -169,6 +186,7 @@ impl<B: Body<Data = Bytes> + Unpin> Shared<B> {
 impl<B> Drop for Shared<B> {
     fn drop(&mut self) {
         let source = self.detachment.lock().take();
+        self.detachment.0.waits.store(false, Ordering::Relaxed);
         drop(source);
     }
 }

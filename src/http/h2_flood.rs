@@ -53,7 +53,7 @@ pub(super) struct Data {
 /// Violation that ends the connection.
 #[derive(Debug, PartialEq)]
 pub(super) enum Violation {
-    LogLimiter,
+    Flood,
     Trailers,
     Push,
 }
@@ -61,7 +61,7 @@ pub(super) enum Violation {
 impl Violation {
     pub(super) fn as_str(&self) -> &'static str {
         match self {
-            Self::LogLimiter => "the client flooded the connection",
+            Self::Flood => "the client flooded the connection",
             Self::Trailers => "the client sent a pseudo-header in trailers",
             Self::Push => "the client sent a push",
         }
@@ -96,7 +96,7 @@ impl Frames {
         }
         let since = std::mem::replace(&mut self.at, Instant::now());
         if self.is_beyond(count, self.at.duration_since(since)) {
-            return Err(Violation::LogLimiter);
+            return Err(Violation::Flood);
         }
         Ok(())
     }

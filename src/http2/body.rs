@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use h2::{Reason, RecvStream};
+use h2::RecvStream;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http_body::{Frame, SizeHint};
@@ -117,20 +117,16 @@ impl Receiving {
                     }
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                Some(Err(error)) => return Poll::Ready(unless_early(error).map(Err)),
+                // Also one without an error (NO_ERROR): the body has not come to its end.
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => self.has_all_data = true,
             }
         }
         Poll::Ready(match ready!(self.stream.poll_trailers(cx)) {
             Ok(trailers) => trailers.map(Frame::trailers).map(Ok),
-            Err(error) => unless_early(error).map(Err),
+            Err(error) => Some(Err(error)),
         })
     }
-}
-
-/// Returns an error, unless it is a reset that follows an early response (RFC 9113 §8.1), which only ends the body.
-fn unless_early(error: h2::Error) -> Option<h2::Error> {
-    (error.reason() != Some(Reason::NO_ERROR)).then_some(error)
 }
 
 impl http_body::Body for Body {

@@ -13,6 +13,8 @@ use crate::sync::lock;
 /// Limit on interim responses to one request; an app has no reason for more, and further ones are dropped. The
 /// server's own 100 does not count.
 pub(crate) const MOST_INTERIM: usize = 16;
+/// Limit on the bytes of their fields: h2 keeps them for a client that does not read.
+const MOST_BYTES: usize = 32 * 1024;
 
 /// The interim responses to one request. Clones share them.
 #[derive(Clone, Debug)]
@@ -29,8 +31,9 @@ pub(super) struct Queue(Arc<Mutex<State>>);
 struct State {
     /// Number of the current request, the only one that may add interim responses.
     request: u64,
-    /// Number of interim responses that the current request may still add.
+    /// Number of interim responses that the current request may still add, and of the bytes of their fields.
     left: usize,
+    bytes_left: usize,
     waiting: Vec<Response<()>>,
     /// The waker of the slot.
     waker: Waker,
@@ -40,8 +43,13 @@ impl Interim {
     /// Sends an interim response to the client, unless the final response was sent or there were too many.
     pub(crate) fn send(&self, status: StatusCode, headers: HeaderMap) {
         let mut state = self.queue.lock();
-        if state.request == self.request && state.left > 0 {
+        let bytes = headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len());
+        let bytes = bytes.sum();
+        if state.request == self.request && state.left > 0 && state.bytes_left >= bytes {
             state.left -= 1;
+            state.bytes_left -= bytes;
             state.add(status, headers);
         }
     }
@@ -61,6 +69,7 @@ impl Queue {
         Self(Arc::new(Mutex::new(State {
             request: 0,
             left: 0,
+            bytes_left: 0,
             waiting: Vec::new(),
             waker,
         })))
@@ -71,6 +80,7 @@ impl Queue {
         let mut state = self.lock();
         state.request += 1;
         state.left = MOST_INTERIM;
+        state.bytes_left = MOST_BYTES;
         state.waiting.clear();
         Interim {
             request: state.request,
@@ -107,6 +117,9 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+    use http::header::LINK;
+
     use super::*;
 
     fn statuses(responses: &[Response<()>]) -> Vec<u16> {
@@ -133,5 +146,15 @@ mod tests {
             hints(&second);
         }
         assert_eq!(queue.take().len(), MOST_INTERIM);
+
+        let third = queue.begin();
+        for _ in 0..MOST_INTERIM {
+            let value = HeaderValue::from_bytes(&[b'x'; 10_000]).expect("a value");
+            third.send(
+                StatusCode::EARLY_HINTS,
+                HeaderMap::from_iter([(LINK, value)]),
+            );
+        }
+        assert_eq!(queue.take().len(), 3, "in 32 KiB");
     }
 }

@@ -95,7 +95,12 @@ impl Service<Request<hyper::body::Incoming>> for Http1Service {
         Box::pin(async move {
             let rule = DetachRule::of(&request);
             let request = request.map(Incoming::from);
-            let (response, limit) = shared.responder.respond(request).await;
+            let Responder { context, role, .. } = &shared.responder;
+            let (service, limit) = shared.responder.service();
+            let response = service.respond(request, context, *role).await;
+            if let Some(interim) = &context.interim {
+                interim.all_sent().await;
+            }
             let response = shared.detachment.share(response, rule, &shared.flushes);
             let sent = Sent::Flushed(shared.flushes.clone());
             Ok(response.map(|body| AbortAfterFlush::new(body, sent, limit)))
@@ -201,7 +206,7 @@ impl Stage {
             service,
             ..
         } = connection.into_parts()?;
-        let limit = service.0.responder.body_idle();
+        let (_, limit) = service.0.responder.service();
         let sent = Sent::Flushed(service.0.flushes.clone());
         let body = AbortAfterFlush::new(body, sent, limit);
         Some(Self::Stream(Box::new(Stream {

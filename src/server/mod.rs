@@ -125,8 +125,8 @@ impl Server {
         let shutdown = Shutdown::new();
         let drained = inheritance.as_ref().map(|found| found.drained.clone());
         let elsewhere = inheritance.as_ref().map(|found| found.consoles.clone());
-        let (sockets, luggage, before) = match inheritance.map(Inheritance::open) {
-            Some((sockets, luggage, line)) => (sockets, Some(luggage), Some(line)),
+        let (sockets, snapshot, before) = match inheritance.map(Inheritance::open) {
+            Some((sockets, snapshot, line)) => (sockets, Some(snapshot), Some(line)),
             None => (Vec::new(), None, None),
         };
         let mut inherited = Inherited::from_env().with(sockets);
@@ -139,7 +139,7 @@ impl Server {
         let cluster = Cluster::of(config)?;
         let sequencer = cluster.as_ref().map(Cluster::sequencer);
         let channels = telemetry.metrics.channels.clone();
-        let hub = Hub::measured(config, luggage, channels, sequencer.unwrap_or_default())?;
+        let hub = Hub::measured(config, snapshot, channels, sequencer.unwrap_or_default())?;
         let slots = ConnectionPermits::new(
             config.limits.connections,
             config.limits.connections_per_address,

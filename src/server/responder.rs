@@ -1,17 +1,15 @@
-//! The response to each request of a connection, by the service of the configuration in force. Must not know the
-//! version of HTTP.
+//! The service that responds to the requests of a connection. Must not know the version of HTTP.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::{Request, Response};
 
-use crate::http::{Context, Incoming};
+use crate::http::Context;
 use crate::server::State;
-use crate::service::{Role, ServiceBody};
+use crate::service::{Role, Service};
 
-/// Responds to the requests of a connection.
+/// The service of a connection, and its facts that every request has in common.
 ///
 /// Each request is served by the configuration in force when it arrives: a browser keeps its connection for hours, and
 /// would otherwise continue to use routes that a reload has removed.
@@ -23,24 +21,9 @@ pub(super) struct Responder {
 }
 
 impl Responder {
-    /// Responds to a request. Also returns `limits.body-idle`, in force for the response.
-    pub(super) async fn respond(
-        &self,
-        request: Request<Incoming>,
-    ) -> (Response<ServiceBody>, Duration) {
-        let state = self.current.load_full();
-        let limit = state.config.limits.body_idle;
-        let service = Arc::clone(&state.service);
-        drop(state);
-        let response = service.respond(request, &self.context, self.role).await;
-        if let Some(interim) = &self.context.interim {
-            interim.all_sent().await;
-        }
-        (response, limit)
-    }
-
-    /// The current `limits.body-idle`.
-    pub(super) fn body_idle(&self) -> Duration {
-        self.current.load().config.limits.body_idle
+    /// The current service, and the current `limits.body-idle`.
+    pub(super) fn service(&self) -> (Arc<Service>, Duration) {
+        let state = self.current.load();
+        (Arc::clone(&state.service), state.config.limits.body_idle)
     }
 }

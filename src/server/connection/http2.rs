@@ -1,11 +1,12 @@
 //! An HTTP/2 connection: its limits, its requests, and the reasons to end it.
 
+use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::debug;
 
 use super::{Served, log_end, rate};
@@ -33,7 +34,7 @@ type PacedBody = Paced<AbortAfterFlush<ServiceBody>>;
 /// The handler of a request, which ends with its response.
 type Handler = Pin<Box<dyn Future<Output = Response<PacedBody>> + Send>>;
 
-/// Reasons to look after an HTTP/2 connection: most of them end it.
+/// Reasons to look after an HTTP/2 connection.
 enum Reason {
     /// It is time to look for responses that their client does not read. Ends nothing else.
     Scan,
@@ -41,6 +42,8 @@ enum Reason {
     Abandoned,
     Idle,
     Stop,
+    /// It was idle and is closing, but streams whose responses were let go of hold it open.
+    Held,
 }
 
 impl Served {
@@ -73,20 +76,25 @@ impl Served {
             let responder = Arc::clone(&responder);
             let request = request.map(|body| Incoming::http2(body, unread.clone()));
             let response = async move {
-                let (response, limit) = responder.respond(request).await;
+                let (service, limit) = responder.service();
+                let response = service
+                    .respond(request, &responder.context, responder.role)
+                    .await;
                 let sent = |body| AbortAfterFlush::new(body, Sent::Fenced, limit);
                 response.map(|body| Paced::new(sent(body), rate))
             };
             Box::pin(response) as Handler
         };
         let mut connection = Box::pin(Connection::new(transport, &settings, service));
-        let reason = loop {
+        let (mut is_closing, mut end) = (false, None);
+        loop {
             let reason = Dormant::new(async {
                 tokio::select! {
                     () = sleep(body_idle) => Reason::Scan,
                     () = activity.many_are_abandoned() => Reason::Abandoned,
-                    () = idle_for(&activity, keep_alive) => Reason::Idle,
-                    () = may_close(&self.shutdown, self.begun) => Reason::Stop,
+                    () = idle_for(&activity, keep_alive), if !is_closing => Reason::Idle,
+                    () = may_close(&self.shutdown, self.begun), if !is_closing => Reason::Stop,
+                    () = passed(end) => Reason::Held,
                 }
             });
             let reason = tokio::select! {
@@ -102,29 +110,31 @@ impl Served {
                     }
                     is_late
                 }),
-                reason => break reason,
+                Reason::Abandoned => {
+                    activity
+                        .close_reason()
+                        .is("the client gave up too many requests");
+                    debug!("the client gave up too many requests; the connection is closed");
+                    return;
+                }
+                Reason::Idle | Reason::Stop => {
+                    is_closing = true;
+                    connection.shut_down();
+                    if matches!(reason, Reason::Idle) {
+                        end = Some(Instant::now() + keep_alive);
+                    }
+                }
+                Reason::Held => return,
             }
-        };
-        let ended = match reason {
-            Reason::Scan => Ok(()),
-            Reason::Abandoned => {
-                activity
-                    .close_reason()
-                    .is("the client gave up too many requests");
-                debug!("the client gave up too many requests; the connection is closed");
-                return;
-            }
-            Reason::Idle => {
-                connection.shut_down();
-                // Streams whose answers were let go of would otherwise hold the connection open.
-                timeout(keep_alive, connection).await.unwrap_or(Ok(()))
-            }
-            Reason::Stop => {
-                connection.shut_down();
-                connection.await
-            }
-        };
-        log_end(ended);
+        }
+    }
+}
+
+/// Ready at this time, if there is one.
+async fn passed(end: Option<Instant>) {
+    match end {
+        Some(end) => sleep_until(end).await,
+        None => pending().await,
     }
 }
 
