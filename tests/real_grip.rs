@@ -13,8 +13,6 @@ const KEY: &str = "6b6579206f6620746865206170702c206f66207468697274792d74776f206
 struct House {
     door: Door,
     app: Peer,
-    /// The address of the control endpoint.
-    publishers: String,
     directory: tempfile::TempDir,
 }
 
@@ -41,7 +39,6 @@ impl House {
         Self {
             door,
             app,
-            publishers,
             directory,
         }
     }

@@ -85,7 +85,7 @@ impl Hub {
     /// Messages that arrive meanwhile are refused and can be published at the other process.
     pub(crate) fn take_snapshot(&self) -> HubSnapshot {
         let places = lock(&self.0.places);
-        self.0.packed.store(true, Ordering::Release);
+        self.0.is_handed_over.store(true, Ordering::Release);
         drop(places);
         if let Some(store) = self.0.store.load_full() {
             store.end();
@@ -111,7 +111,7 @@ impl Hub {
     /// # Errors
     /// A [`HubError`] if the store has no thread to write with. Channels in memory continue.
     pub(crate) fn revert_snapshot(&self) -> Result<(), HubError> {
-        if !self.0.packed.load(Ordering::Acquire) {
+        if !self.0.is_handed_over.load(Ordering::Acquire) {
             return Ok(());
         }
         let opened = self.0.store.load().as_ref().map(|_| {
@@ -125,7 +125,7 @@ impl Hub {
         if let Ok(Some(store)) = &opened {
             self.0.store.store(Some(Arc::clone(store)));
         }
-        self.0.packed.store(false, Ordering::Release);
+        self.0.is_handed_over.store(false, Ordering::Release);
         opened?;
         Ok(())
     }
@@ -210,7 +210,7 @@ impl MessageSnapshot {
             .map_or_else(|| age_of(self.time), Duration::from_millis)
     }
 
-    /// The message as a record; `None` if no Noren could have packed it.
+    /// The message as a record; `None` if no Noren could have written it.
     fn record(self) -> Option<Record> {
         let (kind, data) = match self.kind {
             KindSnapshot::Text => (Kind::Text, Bytes::from(self.data)),

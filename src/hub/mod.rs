@@ -115,7 +115,7 @@ struct Shared {
     /// True while a history on disk has not been read yet, because the disk failed.
     behind: AtomicBool,
     /// True once another process has taken over the messages: this process publishes no more.
-    packed: AtomicBool,
+    is_handed_over: AtomicBool,
     /// True once all subscribers were dismissed; a later subscriber is dismissed at once.
     dismissed: AtomicBool,
     settings: ArcSwap<Settings>,
@@ -139,8 +139,8 @@ struct Shared {
 impl Hub {
     /// Creates a hub whose metrics are not read.
     #[cfg(test)]
-    pub(crate) fn new(config: &Config, luggage: Option<HubSnapshot>) -> Result<Self, HubError> {
-        Self::measured(config, luggage, Channels::default(), Sequencer::Local)
+    pub(crate) fn new(config: &Config, snapshot: Option<HubSnapshot>) -> Result<Self, HubError> {
+        Self::measured(config, snapshot, Channels::default(), Sequencer::Local)
     }
 
     /// Creates a hub with the channels of a configuration and the messages from disk and from the snapshot of
@@ -150,13 +150,13 @@ impl Hub {
     /// [`HubError`] names the file, the reason, and the remedy.
     pub(crate) fn measured(
         config: &Config,
-        luggage: Option<HubSnapshot>,
+        snapshot: Option<HubSnapshot>,
         metrics: Channels,
         sequencer: Sequencer,
     ) -> Result<Self, HubError> {
-        let moves = luggage.is_some();
-        let luggage = luggage.unwrap_or_default();
-        let epoch = Epoch::parse(&luggage.epoch).unwrap_or_default();
+        let moves = snapshot.is_some();
+        let snapshot = snapshot.unwrap_or_default();
+        let epoch = Epoch::parse(&snapshot.epoch).unwrap_or_default();
         let settings = Settings::of(config)?;
         let (store, recovered) = if settings.keeps() {
             let (opened, recovered) = Opened::open(&config.hub.store, &epoch.to_string())?;
@@ -168,7 +168,7 @@ impl Hub {
         } else {
             (None, Recovered::default())
         };
-        let last = recovered.last.max(luggage.last);
+        let last = recovered.last.max(snapshot.last);
         let hub = Self(Arc::new(Shared {
             epoch: ArcSwap::from_pointee(epoch),
             sequencer,
@@ -176,7 +176,7 @@ impl Hub {
             epochs: ArcSwap::from_pointee(recovered.epochs.clone()),
             store: ArcSwapOption::empty(),
             behind: AtomicBool::new(store.as_ref().is_some_and(Opened::is_behind)),
-            packed: AtomicBool::new(false),
+            is_handed_over: AtomicBool::new(false),
             dismissed: AtomicBool::new(false),
             settings: ArcSwap::from_pointee(settings),
             channels: RwLock::default(),
@@ -196,7 +196,7 @@ impl Hub {
             hub.0.store.store(Some(Arc::new(store)));
         }
         hub.restore(recovered);
-        hub.restore_snapshot(luggage);
+        hub.restore_snapshot(snapshot);
         hub.open_named();
         Ok(hub)
     }

@@ -99,7 +99,7 @@ impl Hub {
 
     /// Queues a message for the disk. It becomes visible once it is written.
     pub(super) fn keep(&self, channel: &Channel, draft: Draft) -> Result<Published, PublishError> {
-        if self.0.packed.load(Ordering::Acquire) {
+        if self.0.is_handed_over.load(Ordering::Acquire) {
             return Err(PublishError::Moving);
         }
         let store = self.0.store.load();
@@ -122,7 +122,7 @@ impl Hub {
         let appended = store.append(channel.name.as_str(), record, unique, Instant::now());
         match appended {
             Ok(kept) => Ok(Published::on_disk(self, kept)),
-            Err(StoreError::Stopped) if self.0.packed.load(Ordering::Acquire) => {
+            Err(StoreError::Stopped) if self.0.is_handed_over.load(Ordering::Acquire) => {
                 Err(PublishError::Moving)
             }
             Err(error) => Err(PublishError::not_kept(&error)),

@@ -142,7 +142,7 @@ impl Hub {
         if let Some(before) = own.and_then(|id| channel.ids().find(&id)) {
             return Ok(Published(Outcome::Now(self.id(before))));
         }
-        if self.0.packed.load(Ordering::Acquire) {
+        if self.0.is_handed_over.load(Ordering::Acquire) {
             return Err(PublishError::Moving);
         }
         let offset = places.take();

@@ -2,7 +2,7 @@
 
     compression.py NOREN RESULTS [ROUNDS [SCALE]]
 
-Nova's `compute.instance.update`, a text of two kilobytes, 20 times a second to 1,000 subscribers without TLS: WebSockets
+Nova's `compute.instance.update`, a text of 1.7 kilobytes, 20 times a second to 1,000 subscribers without TLS: WebSockets
 with and without permessage-deflate, event streams plain, in gzip and in zstd. A message is compressed once for all. SCALE
 (1) makes the work smaller, to see that all works. The figures are written into RESULTS. Ends with status 1 if a message was
 lost.

@@ -166,7 +166,7 @@ impl Order {
         }
     }
 
-    /// Publishes all waiting messages before the hub is packed: the app was told that they are published, and
+    /// Publishes all waiting messages before the hub is handed over: the app was told that they are published, and
     /// subscribers see by the ids that others are missing. After this no message waits.
     pub(crate) fn close(&self, hub: &Hub) {
         let mut state = self.state();
