@@ -27,7 +27,7 @@ pub(super) fn from_upstream(app: &config::App, error: &UpstreamError) -> Refusal
             "the application is not running at the moment; it may be restarting",
         )
         .retry_after(RETRY),
-        UpstreamError::Unwell(_) => Refusal::new(
+        UpstreamError::Unhealthy(_) => Refusal::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "the application is not ready at the moment; it may be restarting",
         )

@@ -20,7 +20,7 @@ pub(super) enum ClosedReason {
     /// Connecting to it has failed, and has not succeeded since.
     Unreachable = 2,
     /// Its health check fails.
-    Unwell = 4,
+    Unhealthy = 4,
     /// It accepts connections and does not respond, even to a probe.
     Silent = 8,
 }
@@ -38,7 +38,7 @@ pub(super) struct Availability {
 
 #[derive(Default)]
 struct Rest {
-    unwell_since: Option<Instant>,
+    unhealthy_since: Option<Instant>,
     /// Queues to notify, by their number.
     subscribers: Vec<(usize, Subscriber)>,
 }
@@ -57,8 +57,8 @@ impl Availability {
     /// Time since which its health check has failed.
     pub(super) fn unhealthy_since(&self) -> Option<Instant> {
         // Every request of an app with a health check comes by here.
-        if self.is(ClosedReason::Unwell) {
-            self.lock().unwell_since
+        if self.is(ClosedReason::Unhealthy) {
+            self.lock().unhealthy_since
         } else {
             None
         }
@@ -77,8 +77,8 @@ impl Availability {
         } else {
             self.closed.fetch_and(!bit, Ordering::Relaxed)
         };
-        if reason == ClosedReason::Unwell {
-            rest.unwell_since = holds.then(Instant::now);
+        if reason == ClosedReason::Unhealthy {
+            rest.unhealthy_since = holds.then(Instant::now);
         }
         // Called without the lock, because a subscriber looks at this in turn. Each change calls all of them, also one
         // that comes while another is being told: the last call sees both.
@@ -136,11 +136,11 @@ mod tests {
         });
         assert!(availability.set(ClosedReason::Drained, true));
         assert!(!availability.set(ClosedReason::Drained, true), "no change");
-        assert!(availability.set(ClosedReason::Unwell, true));
+        assert!(availability.set(ClosedReason::Unhealthy, true));
         assert!(availability.unhealthy_since().is_some());
         assert!(availability.set(ClosedReason::Drained, false));
         assert!(!availability.is_open());
-        assert!(availability.set(ClosedReason::Unwell, false));
+        assert!(availability.set(ClosedReason::Unhealthy, false));
         assert!(availability.is_open() && availability.unhealthy_since().is_none());
         assert_eq!(told.load(Ordering::Relaxed), 4);
     }

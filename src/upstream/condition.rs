@@ -31,7 +31,7 @@ pub(crate) enum State {
     /// The app broke the exchange off.
     Broken,
     /// The health check (`health-path`) fails.
-    Unwell,
+    Unhealthy,
 }
 
 impl State {
@@ -44,7 +44,7 @@ impl State {
             Self::Down => "down",
             Self::Silent => "silent",
             Self::Broken => "broken",
-            Self::Unwell => "unwell",
+            Self::Unhealthy => "unwell",
         }
     }
 }
@@ -179,7 +179,7 @@ impl Watch {
             State::Down,
             State::Silent,
             State::Broken,
-            State::Unwell,
+            State::Unhealthy,
         ];
         let found = states.into_iter().find(|state| *state as u8 == now);
         found.unwrap_or(State::Unknown)

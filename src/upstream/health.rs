@@ -53,7 +53,7 @@ impl Health {
 
     /// The error of a request that has waited too long for an unhealthy app.
     pub(super) fn error(&self) -> UpstreamError {
-        UpstreamError::Unwell(self.check.path().to_owned())
+        UpstreamError::Unhealthy(self.check.path().to_owned())
     }
 }
 
@@ -131,7 +131,7 @@ impl Upstream {
             return None;
         }
         let is_out =
-            availability.is(ClosedReason::Unwell) || availability.is(ClosedReason::Unreachable);
+            availability.is(ClosedReason::Unhealthy) || availability.is(ClosedReason::Unreachable);
         let permit = self.queue.permit_at(backend);
         if permit.is_none() && !is_out {
             return None;
@@ -159,12 +159,12 @@ impl Upstream {
             health.failures
         };
         let is_enough = in_a_row >= needed;
-        if is_well && (is_enough || !availability.is(ClosedReason::Unwell)) {
+        if is_well && (is_enough || !availability.is(ClosedReason::Unhealthy)) {
             backend.record_response(std::time::Instant::now());
         } else if !is_well && is_enough {
-            backend.record_failure(State::Unwell, health.error().to_string());
+            backend.record_failure(State::Unhealthy, health.error().to_string());
         }
-        if !is_enough || !availability.set(ClosedReason::Unwell, !is_well) {
+        if !is_enough || !availability.set(ClosedReason::Unhealthy, !is_well) {
             return;
         }
         let (app, address) = (&self.settings.name, &backend.url);

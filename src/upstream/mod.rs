@@ -95,7 +95,7 @@ pub(crate) enum UpstreamError {
     Connect(#[from] DialError),
     /// The health check of the app fails.
     #[error("the app has no healthy response to {0}")]
-    Unwell(String),
+    Unhealthy(String),
     /// The response did not begin in time.
     #[error("the app did not begin to answer within {0:?}")]
     Slow(Duration),
@@ -130,7 +130,10 @@ impl Upstream {
             backend.put_in_force();
             if self.settings.health_path.is_none() {
                 // It would never be found well again.
-                backend.shared.availability.set(ClosedReason::Unwell, false);
+                backend
+                    .shared
+                    .availability
+                    .set(ClosedReason::Unhealthy, false);
             }
         }
         self.change_queue();

@@ -139,7 +139,7 @@ fn failure(error: &UpstreamError) -> Failure {
     match error {
         UpstreamError::QueueFull(_) => Failure::QueueFull,
         UpstreamError::QueueSlow(_) => Failure::QueueSlow,
-        UpstreamError::Connect(_) | UpstreamError::Unwell(_) => Failure::Connect,
+        UpstreamError::Connect(_) | UpstreamError::Unhealthy(_) => Failure::Connect,
         UpstreamError::Slow(_) => Failure::Slow,
         UpstreamError::Broken(_) => Failure::Broken,
     }

@@ -253,7 +253,7 @@ impl Queries {
             UpstreamError::Connect(
                 DialError::Connect(ConnectError::Refused { .. }) | DialError::Handshake { .. },
             )
-            | UpstreamError::Unwell(_)
+            | UpstreamError::Unhealthy(_)
             | UpstreamError::Broken(_) => Denied::Broken(cause),
         }
     }
