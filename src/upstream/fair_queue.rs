@@ -104,18 +104,18 @@ impl<T> FairQueue<T> {
         self.latest += 1;
         let number = self.latest;
         self.class_queue(class).add(address, number, who);
-        let place = Ticket {
+        let ticket = Ticket {
             class,
             address,
             number,
         };
-        Ok((place, gives_way))
+        Ok((ticket, gives_way))
     }
 
     /// Removes an entry; has no effect if it was served already.
-    pub(super) fn leave(&mut self, place: Ticket) {
-        self.class_queue(place.class)
-            .take(place.address, place.number);
+    pub(super) fn leave(&mut self, ticket: Ticket) {
+        self.class_queue(ticket.class)
+            .take(ticket.address, ticket.number);
     }
 
     /// Removes and returns the next entry in turn that fits.

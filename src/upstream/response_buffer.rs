@@ -22,7 +22,7 @@ pub(super) struct ResponseBuffer {
     flow: Arc<Flow>,
     /// Number of bytes that the client has not received yet, if it is known.
     left: Option<u64>,
-    place: Registration,
+    registration: Registration,
 }
 
 impl ResponseBuffer {
@@ -35,8 +35,12 @@ impl ResponseBuffer {
         let here: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
         let left = source.left().map(|left| left + here);
         let flow = Arc::new(Flow::new(pieces, source, client, &upstream.spool));
-        let place = upstream.slow_clients.watch(&flow, upstream);
-        Self { flow, left, place }
+        let registration = upstream.slow_clients.watch(&flow, upstream);
+        Self {
+            flow,
+            left,
+            registration,
+        }
     }
 
     /// Number of bytes that the client has not received yet, if it is known.
@@ -56,7 +60,7 @@ impl ResponseBuffer {
 
 impl Drop for ResponseBuffer {
     fn drop(&mut self) {
-        self.place.unregister();
+        self.registration.unregister();
         self.flow.leave();
     }
 }

@@ -100,7 +100,7 @@ pub(super) struct WorkerPermit {
 /// A guard that leaves the queue, even if the client leaves and the future is dropped.
 struct Waiting<'a> {
     queue: &'a Queue,
-    place: Ticket,
+    ticket: Ticket,
 }
 
 enum JoinOutcome {
@@ -210,11 +210,14 @@ impl Queue {
         };
         let (turn, receiver) = oneshot::channel();
         let waiter = Waiter { affinity, turn };
-        let (place, longest_wait) = match self.join(class, requester.address, waiter)? {
+        let (ticket, longest_wait) = match self.join(class, requester.address, waiter)? {
             JoinOutcome::Served(permit) => return Ok(permit),
-            JoinOutcome::Waits(place, longest_wait) => (place, longest_wait),
+            JoinOutcome::Waits(ticket, longest_wait) => (ticket, longest_wait),
         };
-        let _waiting = Waiting { queue: self, place };
+        let _waiting = Waiting {
+            queue: self,
+            ticket,
+        };
         self.wait(receiver, longest_wait).await
     }
 
@@ -291,14 +294,14 @@ impl Queue {
         }
         let capacity = state.capacity;
         let joined = state.queue.join(class, address, waiter);
-        let (place, gives_way) = joined.map_err(|QueueFull| UpstreamError::QueueFull(capacity))?;
+        let (ticket, gives_way) = joined.map_err(|QueueFull| UpstreamError::QueueFull(capacity))?;
         let longest_wait = state.longest_wait;
         drop(state);
         if let Some(gives_way) = gives_way {
             // It may have left in the meantime.
             let _ = gives_way.turn.send(None);
         }
-        Ok(JoinOutcome::Waits(place, longest_wait))
+        Ok(JoinOutcome::Waits(ticket, longest_wait))
     }
 
     /// Passes free permits to waiting requests, after a change.
@@ -353,8 +356,8 @@ impl State {
         let balancer = &self.balancer;
         let fits =
             |waiter: &Waiter| balancer.serves(at, balancer.affinity_position(waiter.affinity));
-        if let Some(place) = self.returned.iter().position(fits) {
-            return self.returned.remove(place);
+        if let Some(index) = self.returned.iter().position(fits) {
+            return self.returned.remove(index);
         }
         self.queue.next(fits)
     }
@@ -407,7 +410,7 @@ impl Drop for WorkerPermit {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.queue.lock().queue.leave(self.place);
+        self.queue.lock().queue.leave(self.ticket);
     }
 }
 

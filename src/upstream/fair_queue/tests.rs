@@ -152,9 +152,9 @@ fn whatever_happens_nobody_is_lost_served_twice_or_beyond_the_bound() {
             _ => {
                 let class = if random(2) == 0 { Known } else { Unknown };
                 let last = u8::try_from(random(5)).expect("small");
-                if let Ok((place, gave_way)) = line.join(class, Some(ip(last)), name) {
+                if let Ok((ticket, gave_way)) = line.join(class, Some(ip(last)), name) {
                     waiting.retain(|(other, _)| Some(*other) != gave_way);
-                    waiting.push((name, place));
+                    waiting.push((name, ticket));
                 }
             }
         }
