@@ -147,7 +147,10 @@ impl Service {
             entrances: Arc::new(plan.entrances),
             headers: Arc::new(ResponseHeaders::new(config)),
             hub: live.hub.clone(),
-            permits: TunnelPermits::new(live.slots.clone(), Arc::clone(&live.telemetry)),
+            permits: TunnelPermits::new(
+                live.connection_permits.clone(),
+                Arc::clone(&live.telemetry),
+            ),
             sessions,
             shutdown: shutdown.clone(),
             tokens,

@@ -119,15 +119,15 @@ impl AdminListener {
     /// Accepts connections until the server stops; then the socket is closed and its file removed.
     async fn accept_all(self) {
         info!(address = %self.listener, "admin socket open");
-        let slots = ConnectionPermits::new(CONNECTIONS, 0);
+        let permits = ConnectionPermits::new(CONNECTIONS, 0);
         let accepting = async {
             let mut accepting = AcceptLoop::default();
             loop {
-                let permit = slots.free().await;
+                let permit = permits.free().await;
                 let accept = || self.listener.accept();
                 let (socket, peer) = accepting.next(accept, |report| self.report(&report)).await;
-                if let Some(slot) = slots.take(permit, &peer) {
-                    self.serve(Stream::new(socket, peer, slot));
+                if let Some(permit) = permits.take(permit, &peer) {
+                    self.serve(Stream::new(socket, peer, permit));
                 }
             }
         };

@@ -91,7 +91,7 @@ impl Page {
             counted,
             Now {
                 waiting,
-                connections: self.view.slots.taken(),
+                connections: self.view.connection_permits.taken(),
                 tunnels: self.view.telemetry.tunnels.count(),
                 subscribers: self.view.hub.subscribers(),
                 memory: resident_bytes() / 1024,

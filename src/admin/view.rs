@@ -46,7 +46,7 @@ pub(crate) struct View {
     /// Serial consoles with several viewers.
     pub consoles: Consoles,
     /// Connection permits of the public listeners.
-    pub slots: ConnectionPermits,
+    pub connection_permits: ConnectionPermits,
     /// Bytes and files in the spool.
     pub spool: SpoolUse,
     /// Certificates of an ACME authority.
@@ -63,8 +63,14 @@ impl View {
     /// All metrics as text.
     pub(super) fn metrics(&self) -> String {
         self.telemetry.metrics.text(|metrics| {
-            metrics.connections.open.set(signed(self.slots.taken()));
-            metrics.connections.limit.set(signed(self.slots.limit()));
+            metrics
+                .connections
+                .open
+                .set(signed(self.connection_permits.taken()));
+            metrics
+                .connections
+                .limit
+                .set(signed(self.connection_permits.limit()));
             self.observe_apps(metrics);
             metrics.spool.set(self.spool.figures());
             self.observe_channels(metrics);
@@ -185,8 +191,8 @@ impl View {
             process: std::process::id(),
             since: clock::since(self.begun),
             connections: Counted {
-                open: self.slots.taken() as u64,
-                limit: self.slots.limit() as u64,
+                open: self.connection_permits.taken() as u64,
+                limit: self.connection_permits.limit() as u64,
             },
             memory: telemetry::resident_bytes(),
             descriptors: telemetry::descriptors().map(|(open, limit)| Counted {

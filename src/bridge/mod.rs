@@ -55,7 +55,7 @@ pub(crate) struct Opened {
     /// The subprotocol that the handshake is accepted with.
     pub subprotocol: Subprotocol,
     /// Its connection permit, if it has one of its own.
-    pub slot: Option<ConnectionPermit>,
+    pub permit: Option<ConnectionPermit>,
     /// Its pair of audit lines.
     pub line: audit::Opened,
     /// Its recorder, if it is recorded.
@@ -168,14 +168,14 @@ pub(crate) fn open(
     response
 }
 
-/// Accepts a handshake only to send the client a refusal in its own protocol, and closes with 1011. `slot` is held
+/// Accepts a handshake only to send the client a refusal in its own protocol, and closes with 1011. `permit` is held
 /// until the client has gone.
 pub(crate) fn refuse_in_rfb(
     mut request: Request<Incoming>,
     handshake: Handshake,
     subprotocol: Subprotocol,
     rejection: Rejection,
-    slot: Option<ConnectionPermit>,
+    permit: Option<ConnectionPermit>,
     (client, settings, shutdown): (&Context, &config::Bridge, &Shutdown),
 ) -> Response<Body> {
     let upgrade = Upgrade::of(&mut request);
@@ -201,7 +201,7 @@ pub(crate) fn refuse_in_rfb(
             };
             way.run(client, rejection, Holds::default()).await;
         }
-        drop((busy, slot));
+        drop((busy, permit));
     });
     response
 }
@@ -262,7 +262,7 @@ fn relay<'a>(
 ) -> impl Future<Output = ()> + Send + 'a {
     let Opened {
         socket,
-        slot,
+        permit,
         subprotocol: _,
         console: _,
         mut line,
@@ -302,7 +302,7 @@ fn relay<'a>(
         tunnel.moved(outcome.up, outcome.down);
         line.count(outcome.up, outcome.down);
         line.because(reason);
-        drop(slot);
+        drop(permit);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::hub::kind::Kind;
 use crate::hub::publisher_id::PublisherId;
 use crate::hub::wire_cache::WireCache;
 
-/// Fixed memory cost of a message beside its text: the entry, the counters, the slots for encodings.
+/// Fixed memory cost of a message beside its text: the entry, the counters, the fields for encodings.
 const OVERHEAD: usize = 256;
 
 /// One run of a hub, or of a store: offsets of two epochs cannot be compared.

@@ -97,7 +97,7 @@ impl ConnectionPermits {
     /// clients.
     #[must_use]
     pub(crate) fn take_uncounted(&self, permit: OwnedSemaphorePermit) -> ConnectionPermit {
-        self.slot(Some(permit), None)
+        self.new_permit(Some(permit), None)
     }
 
     /// The total limit.
@@ -120,7 +120,7 @@ impl ConnectionPermits {
         peer: &Peer,
     ) -> Option<ConnectionPermit> {
         let address = self.by_address.take(peer)?;
-        Some(self.slot(Some(permit), address))
+        Some(self.new_permit(Some(permit), address))
     }
 
     /// Takes the permit for a tunnel inside a connection with several streams.
@@ -140,10 +140,10 @@ impl ConnectionPermits {
     /// [`NoPermit::Address`] if the client's address is at its limit.
     pub(crate) fn take_of_address(&self, peer: &Peer) -> Result<ConnectionPermit, NoPermit> {
         let address = self.by_address.take(peer).ok_or(NoPermit::Address)?;
-        Ok(self.slot(None, address))
+        Ok(self.new_permit(None, address))
     }
 
-    fn slot(
+    fn new_permit(
         &self,
         permit: Option<OwnedSemaphorePermit>,
         address: Option<AddressPermit>,
@@ -160,18 +160,21 @@ impl ConnectionPermits {
 impl ConnectionPermit {
     /// Adds the permit of a tunnel's route to the permit of its connection, if there are such permits.
     #[must_use]
-    pub(crate) fn with_route(slot: Option<Self>, route: Option<AddressPermit>) -> Option<Self> {
+    pub(crate) fn with_route(
+        connection: Option<Self>,
+        route: Option<AddressPermit>,
+    ) -> Option<Self> {
         let Some(route) = route else {
-            return slot;
+            return connection;
         };
-        let mut slot = slot.unwrap_or_else(|| Self {
+        let mut connection = connection.unwrap_or_else(|| Self {
             permit: None,
             surplus: Arc::default(),
             address: None,
             route: None,
         });
-        slot.route = Some(route);
-        Some(slot)
+        connection.route = Some(route);
+        Some(connection)
     }
 }
 
@@ -206,27 +209,27 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_gets_its_share_and_no_more_until_one_ends() {
-        let slots = ConnectionPermits::new(10, 1);
-        let first = slots.take(slots.free().await, &peer("192.0.2.1:1"));
+        let permits = ConnectionPermits::new(10, 1);
+        let first = permits.take(permits.free().await, &peer("192.0.2.1:1"));
         assert!(first.is_some());
         assert!(
-            slots
-                .take(slots.free().await, &peer("192.0.2.1:2"))
+            permits
+                .take(permits.free().await, &peer("192.0.2.1:2"))
                 .is_none()
         );
         assert!(
-            slots
-                .take(slots.free().await, &peer("192.0.2.2:1"))
+            permits
+                .take(permits.free().await, &peer("192.0.2.2:1"))
                 .is_some()
         );
         drop(first);
         assert!(
-            slots
-                .take(slots.free().await, &peer("192.0.2.1:3"))
+            permits
+                .take(permits.free().await, &peer("192.0.2.1:3"))
                 .is_some()
         );
         assert_eq!(
-            slots.by_address.addresses(),
+            permits.by_address.addresses(),
             0,
             "addresses without a connection are forgotten"
         );
@@ -234,50 +237,50 @@ mod tests {
 
     #[tokio::test]
     async fn fewer_places_cut_nobody_off_and_more_let_in_at_once() {
-        let slots = ConnectionPermits::new(3, 0);
+        let permits = ConnectionPermits::new(3, 0);
         let mut open = Vec::new();
         for port in 1..=3 {
             let peer = peer(&format!("192.0.2.1:{port}"));
-            open.extend(slots.take(slots.free().await, &peer));
+            open.extend(permits.take(permits.free().await, &peer));
         }
-        slots.change(1, 0);
+        permits.change(1, 0);
         open.truncate(1);
-        assert!(slots.is_full(), "one is open, and one may be");
-        slots.change(2, 0);
-        assert!(!slots.is_full());
-        slots.change(1, 0);
-        slots.change(3, 0);
-        assert_eq!(slots.all.available_permits(), 2);
+        assert!(permits.is_full(), "one is open, and one may be");
+        permits.change(2, 0);
+        assert!(!permits.is_full());
+        permits.change(1, 0);
+        permits.change(3, 0);
+        assert_eq!(permits.all.available_permits(), 2);
         open.clear();
-        assert_eq!(slots.all.available_permits(), 3);
+        assert_eq!(permits.all.available_permits(), 3);
     }
 
     #[tokio::test]
     async fn a_tunnel_inside_a_connection_counts_as_another_one() {
-        let slots = ConnectionPermits::new(3, 2);
+        let permits = ConnectionPermits::new(3, 2);
         let one = peer("192.0.2.1:1");
-        let connection = slots.take(slots.free().await, &one);
-        let tunnel = slots.take_inner(&one).expect("there is room");
-        assert_eq!(slots.taken(), 2);
-        assert_eq!(slots.take_inner(&one).err(), Some(NoPermit::Address));
-        assert_eq!(slots.take_of_address(&one).err(), Some(NoPermit::Address));
-        let other = slots.take_inner(&peer("192.0.2.2:1"));
-        let full = slots.take_inner(&peer("192.0.2.3:1"));
+        let connection = permits.take(permits.free().await, &one);
+        let tunnel = permits.take_inner(&one).expect("there is room");
+        assert_eq!(permits.taken(), 2);
+        assert_eq!(permits.take_inner(&one).err(), Some(NoPermit::Address));
+        assert_eq!(permits.take_of_address(&one).err(), Some(NoPermit::Address));
+        let other = permits.take_inner(&peer("192.0.2.2:1"));
+        let full = permits.take_inner(&peer("192.0.2.3:1"));
         assert_eq!(full.err(), Some(NoPermit::All));
-        assert!(slots.take_of_address(&peer("192.0.2.3:1")).is_ok());
+        assert!(permits.take_of_address(&peer("192.0.2.3:1")).is_ok());
         drop((tunnel, other));
-        assert!(slots.take_inner(&one).is_ok());
+        assert!(permits.take_inner(&one).is_ok());
         drop(connection);
-        assert_eq!(slots.taken(), 0);
-        assert_eq!(slots.by_address.addresses(), 0);
+        assert_eq!(permits.taken(), 0);
+        assert_eq!(permits.by_address.addresses(), 0);
     }
 
     #[tokio::test]
     async fn a_refused_peer_gives_its_place_back() {
-        let slots = ConnectionPermits::new(1, 1);
-        let first = slots.take(slots.free().await, &peer("192.0.2.1:1"));
-        assert!(slots.is_full());
+        let permits = ConnectionPermits::new(1, 1);
+        let first = permits.take(permits.free().await, &peer("192.0.2.1:1"));
+        assert!(permits.is_full());
         drop(first);
-        assert!(!slots.is_full());
+        assert!(!permits.is_full());
     }
 }

@@ -127,17 +127,17 @@ impl AsyncWrite for Socket {
 pub(crate) struct Stream {
     socket: Socket,
     peer: Peer,
-    _slot: ConnectionPermit,
+    _permit: ConnectionPermit,
 }
 
 impl Stream {
     /// Combines a socket with its connection permit.
     #[must_use]
-    pub(crate) fn new(socket: Socket, peer: Peer, slot: ConnectionPermit) -> Self {
+    pub(crate) fn new(socket: Socket, peer: Peer, permit: ConnectionPermit) -> Self {
         Self {
             socket,
             peer,
-            _slot: slot,
+            _permit: permit,
         }
     }
 

@@ -30,7 +30,7 @@ use crate::websocket::{Handshake, Upgrade};
 const BUFFER: usize = 16 * 1024;
 
 /// Forwards a valid handshake, and then relays the connection. Client bytes are forwarded only after the app has
-/// accepted. `slot` is the tunnel's connection permit, if it has one of its own.
+/// accepted. `permit` is the tunnel's connection permit, if it has one of its own.
 ///
 /// # Errors
 /// The refusal to send. A response of the app other than 101 is an ordinary response.
@@ -38,7 +38,7 @@ pub(crate) async fn open(
     forward: Forward<'_>,
     mut request: Request<Incoming>,
     handshake: Handshake,
-    slot: Option<ConnectionPermit>,
+    permit: Option<ConnectionPermit>,
     opened: impl FnOnce(String) -> audit::Opened,
 ) -> Result<Response<Body>, Refusal> {
     let app = forward.upstream.settings();
@@ -86,7 +86,7 @@ pub(crate) async fn open(
         }
         let (up, down) = line.bytes();
         tunnel.moved(up, down);
-        drop((busy, slot, counted));
+        drop((busy, permit, counted));
     });
     Ok(answer(response.headers_mut(), handshake, over_http2))
 }

@@ -26,7 +26,7 @@ pub(super) struct PublicListener {
     pub(super) tls: bool,
     pub(super) role: Role,
     pub(super) state: Arc<ArcSwap<State>>,
-    pub(super) slots: ConnectionPermits,
+    pub(super) connection_permits: ConnectionPermits,
     pub(super) proxies: Arc<Proxies>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) shutdown: Shutdown,
@@ -49,13 +49,13 @@ impl PublicListener {
                 () = shutdown.requested() => return,
             };
             accepted.inc();
-            let full = self.slots.is_full();
+            let full = self.connection_permits.is_full();
             if full && !std::mem::replace(&mut told_full, full) {
                 warn!(listener = %self.listener, "limits.connections is reached; new clients wait");
             }
             told_full &= full;
             tokio::select! {
-                permit = self.slots.free() => self.receive(socket, peer, permit),
+                permit = self.connection_permits.free() => self.receive(socket, peer, permit),
                 // It was accepted here, so it is served here.
                 () = shutdown.requested() => {
                     self.shutdown.spawn(self.clone().receive_late(socket, peer));
@@ -79,7 +79,7 @@ impl PublicListener {
     /// Serves a connection that was waiting for its permit when the server stopped.
     async fn receive_late(self, socket: Socket, peer: Peer) {
         let limit = self.state.load().config.limits.handshake;
-        if let Ok(permit) = timeout(limit, self.slots.free()).await {
+        if let Ok(permit) = timeout(limit, self.connection_permits.free()).await {
             self.receive(socket, peer, permit);
         }
     }
@@ -120,12 +120,12 @@ impl PublicListener {
         proxies: Option<Arc<Proxies>>,
     ) {
         // A proxy has the connections of many clients.
-        let slot = if self.proxies.trust(&peer) {
-            Some(self.slots.take_uncounted(permit))
+        let permit = if self.proxies.trust(&peer) {
+            Some(self.connection_permits.take_uncounted(permit))
         } else {
-            self.slots.take(permit, &peer)
+            self.connection_permits.take(permit, &peer)
         };
-        let Some(slot) = slot else {
+        let Some(permit) = permit else {
             let connections = &self.telemetry.metrics.connections;
             connections.refuse("connections-per-address");
             if let Some(suppressed) = self.telemetry.refused_connections.line() {
@@ -133,7 +133,7 @@ impl PublicListener {
             }
             return;
         };
-        let stream = Stream::new(socket, peer, slot);
+        let stream = Stream::new(socket, peer, permit);
         let arrival = Arrival {
             role: self.role,
             proxies,

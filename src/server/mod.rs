@@ -140,7 +140,7 @@ impl Server {
         let sequencer = cluster.as_ref().map(Cluster::sequencer);
         let channels = telemetry.metrics.channels.clone();
         let hub = Hub::measured(config, snapshot, channels, sequencer.unwrap_or_default())?;
-        let slots = ConnectionPermits::new(
+        let connection_permits = ConnectionPermits::new(
             config.limits.connections,
             config.limits.connections_per_address,
         );
@@ -152,7 +152,7 @@ impl Server {
             sources: sources.clone(),
             apps: Apps::default(),
             consoles: Consoles::default(),
-            slots,
+            connection_permits,
             spool: SpoolUse::default(),
             acme: acme.clone(),
             telemetry,
@@ -251,7 +251,7 @@ impl Server {
             telemetry,
             admin_page,
             shutdown,
-            slots,
+            connection_permits,
             consoles,
             ..
         } = self.live;
@@ -269,7 +269,7 @@ impl Server {
                 tls: protocol == Protocol::Https,
                 role,
                 state: Arc::clone(&self.state),
-                slots: slots.clone(),
+                connection_permits: connection_permits.clone(),
                 proxies: Arc::new(Proxies::new(&settings)),
                 telemetry: Arc::clone(&telemetry),
                 shutdown: shutdown.clone(),

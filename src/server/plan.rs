@@ -90,7 +90,7 @@ impl Plan {
         let service = Service::new(self.service, &self.config, live);
         live.apps.replace(service.apps().to_vec());
         let limits = &self.config.limits;
-        live.slots
+        live.connection_permits
             .change(limits.connections, limits.connections_per_address);
         let acceptor = self.acceptors.iter().flatten().next();
         service.hosts().certified_by(acceptor);

@@ -42,7 +42,7 @@ pub(crate) struct Live {
     /// Proofs for an ACME authority.
     pub challenges: Challenges,
     /// Connection permits.
-    pub slots: ConnectionPermits,
+    pub connection_permits: ConnectionPermits,
     /// The stop signal.
     pub shutdown: Shutdown,
     pub(super) spool: SpoolUse,
@@ -69,7 +69,7 @@ impl Live {
             telemetry: Arc::clone(&view.telemetry),
             admin_page: Page::new(config, view).map(Arc::new),
             challenges: view.acme.challenges().clone(),
-            slots: view.slots.clone(),
+            connection_permits: view.connection_permits.clone(),
             shutdown: view.shutdown.clone(),
             spool: view.spool.clone(),
             limits: LimitCounts::default(),

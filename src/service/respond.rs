@@ -67,7 +67,7 @@ pub(super) struct Wrapper {
     access: Option<AccessFormat>,
     traces: bool,
     telemetry: Arc<Telemetry>,
-    slots: ConnectionPermits,
+    connection_permits: ConnectionPermits,
     shutdown: Shutdown,
 }
 
@@ -102,7 +102,7 @@ impl Wrapper {
             access: config.log.access.then_some(config.log.access_format),
             traces: config.server.traces,
             telemetry,
-            slots: live.slots.clone(),
+            connection_permits: live.connection_permits.clone(),
             shutdown: shared.shutdown.clone(),
         }
     }
@@ -200,7 +200,7 @@ impl Wrapper {
             spell(&mut response);
         }
         // With all places taken, a connection that could wait idle for its next request makes room instead.
-        framing.close |= self.shutdown.has_begun() || self.slots.is_full();
+        framing.close |= self.shutdown.has_begun() || self.connection_permits.is_full();
         let response = framing.fit(response);
         let status = response.status();
         let counted = self.count(route, status);

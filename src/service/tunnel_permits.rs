@@ -15,13 +15,16 @@ const NO_SLOT_RETRY: Duration = Duration::from_secs(5);
 /// Takes the permits of tunnels.
 #[derive(Clone, Debug)]
 pub(super) struct TunnelPermits {
-    slots: ConnectionPermits,
+    connection_permits: ConnectionPermits,
     telemetry: Arc<Telemetry>,
 }
 
 impl TunnelPermits {
-    pub(super) fn new(slots: ConnectionPermits, telemetry: Arc<Telemetry>) -> Self {
-        Self { slots, telemetry }
+    pub(super) fn new(connection_permits: ConnectionPermits, telemetry: Arc<Telemetry>) -> Self {
+        Self {
+            connection_permits,
+            telemetry,
+        }
     }
 
     /// Takes the connection permit of a tunnel that opens a socket to its target. A connection with several streams
@@ -32,15 +35,15 @@ impl TunnelPermits {
         version: Version,
         context: &Context,
     ) -> Result<Option<ConnectionPermit>, Refusal> {
-        let slot = if version == Version::HTTP_2 {
-            self.slots.take_inner(&context.peer)
+        let permit = if version == Version::HTTP_2 {
+            self.connection_permits.take_inner(&context.peer)
         } else if context.proxies.is_some() {
-            self.slots.take_of_address(&context.peer)
+            self.connection_permits.take_of_address(&context.peer)
         } else {
             return Ok(None);
         };
-        let (status, limit, reason) = match slot {
-            Ok(slot) => return Ok(Some(slot)),
+        let (status, limit, reason) = match permit {
+            Ok(permit) => return Ok(Some(permit)),
             Err(NoPermit::Address) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "connections-per-address",

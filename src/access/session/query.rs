@@ -95,7 +95,7 @@ impl Queries {
     /// Creates the queries of a configuration, if there are any.
     pub(super) fn new(settings: &config::Session, upstream: &Upstream) -> Option<Self> {
         let app = upstream.settings();
-        // Its own connections and slots: a busy app still answers, and questions take no more than their share.
+        // Its own connections and workers: a busy app still answers, and questions take no more than their share.
         let share = config::App {
             workers: settings.workers,
             queue: QUEUE,

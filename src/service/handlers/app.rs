@@ -138,11 +138,11 @@ impl Apps {
             permit_page(entrance, exchange.visitor_parts().0)?;
         }
         let version = exchange.request.version();
-        let permit = self.route_limits.hold_for_app(index, exchange.context)?;
-        let slot = self.permits.take(version, exchange.context)?;
-        let slot = ConnectionPermit::with_route(slot, permit);
+        let route_permit = self.route_limits.hold_for_app(index, exchange.context)?;
+        let permit = self.permits.take(version, exchange.context)?;
+        let permit = ConnectionPermit::with_route(permit, route_permit);
         if let Some(app) = grip.filter(GripApp::is_over_http) {
-            let opening = (handshake, slot);
+            let opening = (handshake, permit);
             return self
                 .grip_sockets
                 .open(app, upstream, opening, exchange)
@@ -151,7 +151,7 @@ impl Apps {
         let forward = self.forward(index, upstream, &exchange);
         let audit = exchange.audit;
         let opened = |app| Opened::new(audit.client(), AuditObject::new(Kind::WebSocket, app));
-        proxy::open_tunnel(forward, exchange.request, handshake, slot, opened).await
+        proxy::open_tunnel(forward, exchange.request, handshake, permit, opened).await
     }
 
     fn forward<'a>(

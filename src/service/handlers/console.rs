@@ -163,7 +163,7 @@ impl Console {
         };
         // After the permission, so that no other visitor learns the purpose of the token.
         let rules = rules?;
-        let slot = self.permits.take(exchange.request.version(), context)?;
+        let permit = self.permits.take(exchange.request.version(), context)?;
         // A single-use link is used up when all else has said yes, and before anything is opened.
         let spent = self.targets.mark_used(&asked).await;
         spent.map_err(|error| not_admitted(&error))?;
@@ -172,7 +172,13 @@ impl Console {
             Ok(connected) => connected,
             Err(NotConnected::Refused(refusal)) => return Err(refusal),
             Err(NotConnected::HostRefusal(turned_away)) => {
-                return Ok(self.refuse_in_rfb(exchange, handshake, subprotocol, slot, turned_away));
+                return Ok(self.refuse_in_rfb(
+                    exchange,
+                    handshake,
+                    subprotocol,
+                    permit,
+                    turned_away,
+                ));
             }
         };
         let boundary = target.boundary.clone();
@@ -190,7 +196,7 @@ impl Console {
         let opened = bridge::Opened {
             socket,
             subprotocol,
-            slot,
+            permit,
             tap,
             line: exchange.audit.opened(),
             console: target.key(),
@@ -343,7 +349,7 @@ impl Console {
         }
         if let (ViewersRequest::Events, Some(view)) = (question, &view) {
             // It lasts as long as a console, and its token is checked as often.
-            let slot = self
+            let permit = self
                 .permits
                 .take(exchange.request.version(), exchange.context)?;
             let times = self.times(&target);
@@ -361,7 +367,7 @@ impl Console {
                 lease,
                 revocation: times.are_any().then(watch),
                 are_of_viewer: is_single_use,
-                _slot: slot,
+                _permit: permit,
             };
             let interval = self.settings.heartbeat.unwrap_or(HEARTBEAT);
             return Ok(presence_stream(
@@ -390,7 +396,7 @@ impl Console {
         exchange: Exchange<'_>,
         handshake: Handshake,
         subprotocol: Subprotocol,
-        slot: Option<ConnectionPermit>,
+        permit: Option<ConnectionPermit>,
         turned_away: HostRefusal,
     ) -> Response<Body> {
         let HostRefusal {
@@ -403,7 +409,7 @@ impl Console {
         let around = (exchange.context, &self.settings, &self.shutdown);
         let request = exchange.request;
         let mut response =
-            bridge::refuse_in_rfb(request, handshake, subprotocol, rejection, slot, around);
+            bridge::refuse_in_rfb(request, handshake, subprotocol, rejection, permit, around);
         response.extensions_mut().insert(ClosedFor(refusal));
         response
     }

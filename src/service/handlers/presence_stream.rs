@@ -29,7 +29,7 @@ pub(super) struct Rights {
     /// True if the rights are those of one viewer, and end with it: its link opens nothing else.
     pub(super) are_of_viewer: bool,
     /// The permit of the stream, if it counts as a connection of its own.
-    pub(super) _slot: Option<ConnectionPermit>,
+    pub(super) _permit: Option<ConnectionPermit>,
 }
 
 /// The body of a stream.

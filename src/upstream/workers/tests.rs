@@ -81,7 +81,7 @@ async fn a_worker_goes_past_those_who_have_left() {
 #[tokio::test]
 async fn who_has_to_give_way_is_told_at_once() {
     let queue = queue_at(&[1], 1, 2, Duration::from_secs(5));
-    let _slot = served(ask(&queue, 1).await).await;
+    let _permit = served(ask(&queue, 1).await).await;
     let _first = ask(&queue, 1).await;
     let second = ask(&queue, 1).await;
     let _other = ask(&queue, 2).await;
@@ -113,12 +113,12 @@ async fn other_limits_hold_at_once_and_end_nothing() {
 #[tokio::test]
 async fn of_several_addresses_the_least_busy_one_is_taken_and_equals_take_turns() {
     let queue = queue_at(&[1, 2, 3], 2, 9, Duration::from_secs(5));
-    let mut slots = Vec::new();
+    let mut permits = Vec::new();
     for _ in 0..6 {
-        slots.push(served(ask(&queue, 1).await).await);
+        permits.push(served(ask(&queue, 1).await).await);
     }
-    let ports = |slots: &[WorkerPermit]| {
-        let mut urls: Vec<_> = slots
+    let ports = |permits: &[WorkerPermit]| {
+        let mut urls: Vec<_> = permits
             .iter()
             .map(|permit| permit.backend().url.clone())
             .collect();
@@ -126,10 +126,10 @@ async fn of_several_addresses_the_least_busy_one_is_taken_and_equals_take_turns(
         urls.dedup();
         urls.len()
     };
-    assert_eq!((ports(&slots[..3]), ports(&slots[3..])), (3, 3));
+    assert_eq!((ports(&permits[..3]), ports(&permits[3..])), (3, 3));
     let waiting = ask(&queue, 1).await;
     assert_eq!(counted(&queue), (6, 1));
-    let freed = slots.pop().expect("six").backend().url.clone();
+    let freed = permits.pop().expect("six").backend().url.clone();
     assert_eq!(served(waiting).await.backend().url, freed);
 }
 

@@ -53,7 +53,7 @@ impl GripSockets {
         &self,
         app: GripApp,
         upstream: &Arc<Upstream>,
-        (handshake, slot): (Handshake, Option<ConnectionPermit>),
+        (handshake, permit): (Handshake, Option<ConnectionPermit>),
         mut exchange: Exchange<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let (head, context, audit) = (exchange.head, exchange.context, exchange.audit);
@@ -106,7 +106,7 @@ impl GripSockets {
             line.count(up, down);
             line.because(reason);
             tunnel.moved(up, down);
-            drop((busy, slot));
+            drop((busy, permit));
         });
         Ok(accepted(&parts, handshake, over_http2))
     }
