@@ -177,11 +177,11 @@ impl Routes {
                 error => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
                     .retry_after(self.hub.retry()),
             })?;
-        let who = AuditClient {
+        let client = AuditClient {
             peer: "the admin socket".to_owned(),
             ..AuditClient::default()
         };
-        let subscription = subscription.audited(who, &names);
+        let subscription = subscription.audited(client, &names);
         let stop = self.shutdown.requested_owned();
         let options = EventStreamOptions::new(format).until(stop);
         Ok(event_stream(&self.hub, subscription, options))

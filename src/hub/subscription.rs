@@ -191,9 +191,9 @@ impl Subscription {
 
     /// Adds audit lines at the beginning and at the end of the subscription.
     #[must_use]
-    pub(crate) fn audited(mut self, who: AuditClient, names: &[ChannelName]) -> Self {
-        let what = AuditObject::new(Kind::Stream, channels_named(names));
-        let mut line = audit::Opened::new(who, what);
+    pub(crate) fn audited(mut self, client: AuditClient, names: &[ChannelName]) -> Self {
+        let object = AuditObject::new(Kind::Stream, channels_named(names));
+        let mut line = audit::Opened::new(client, object);
         // Unless something else is said: whoever lets go of it has seen its client leave.
         line.because("the client left");
         self.line = Some(Box::new(line));

@@ -65,12 +65,12 @@ pub(super) fn serve_tls(
                     debug!(%peer, %error, suppressed, "the TLS handshake failed");
                 }
                 if error.is_about_the_client() {
-                    let who = AuditClient {
+                    let client = AuditClient {
                         peer: peer.to_string(),
                         ..AuditClient::default()
                     };
-                    let what = AuditObject::new(Kind::Connection, "the TLS handshake");
-                    audit::refused(&who, &what, None, &error.to_string());
+                    let object = AuditObject::new(Kind::Connection, "the TLS handshake");
+                    audit::refused(&client, &object, None, &error.to_string());
                 }
             }
             None => {}

@@ -22,7 +22,7 @@ pub(super) struct AuditRecord {
     certificate: Option<ClientName>,
     login: Option<Arc<str>>,
     user: Option<Arc<str>>,
-    what: AuditObject,
+    object: AuditObject,
 }
 
 impl AuditRecord {
@@ -44,7 +44,7 @@ impl AuditRecord {
             certificate: context.client.clone(),
             login: None,
             user: None,
-            what: AuditObject {
+            object: AuditObject {
                 kind,
                 target: None,
                 console: None,
@@ -66,13 +66,13 @@ impl AuditRecord {
 
     /// Adds the console to which the token leads; its name only if names are no secrets.
     pub(super) fn found(&mut self, target: &Target, with_name: bool) {
-        self.what.target = Some(target.to_string());
-        self.what.console = with_name.then(|| target.name.clone());
+        self.object.target = Some(target.to_string());
+        self.object.console = with_name.then(|| target.name.clone());
     }
 
     /// Adds the security method that a host and Noren agreed on, and the rights of the visitor.
     pub(super) fn secured(&mut self, security: RfbSecurity, rules: Rules) {
-        self.what.rfb = Some(Rfb {
+        self.object.rfb = Some(Rfb {
             security: security.as_str(),
             view_only: rules.view_only,
         });
@@ -80,24 +80,24 @@ impl AuditRecord {
 
     /// Adds that the visitor is one of several viewers, and if the visitor may only view.
     pub(super) fn shared(&mut self, view_only: bool) {
-        self.what.shared = Some(Viewing { view_only });
+        self.object.shared = Some(Viewing { view_only });
     }
 
     /// Sets a recording that is to be played as the object.
     pub(super) fn plays(&mut self, user: Option<&str>, file: &str) {
         self.user = user.map(Arc::from);
-        self.what.kind = Kind::Recording;
-        self.what.target = Some(file.to_owned());
+        self.object.kind = Kind::Recording;
+        self.object.target = Some(file.to_owned());
     }
 
     /// Sets another object.
     pub(super) fn set_object(&mut self, target: String) {
-        self.what.target = Some(target);
+        self.object.target = Some(target);
     }
 
     /// The object of the request.
     pub(super) fn object(&self) -> &AuditObject {
-        &self.what
+        &self.object
     }
 
     /// The client.
@@ -112,25 +112,25 @@ impl AuditRecord {
     }
 
     /// The client as a subscriber, with the user name of its lease.
-    pub(super) fn listener(&self, lease: Option<&Lease>) -> AuditClient {
-        let who = self.client();
-        let user = lease.and_then(Lease::user).map(Arc::from).or(who.user);
-        AuditClient { user, ..who }
+    pub(super) fn subscriber(&self, lease: Option<&Lease>) -> AuditClient {
+        let client = self.client();
+        let user = lease.and_then(Lease::user).map(Arc::from).or(client.user);
+        AuditClient { user, ..client }
     }
 
     /// Writes the audit line for the opening.
     pub(super) fn opened(&self) -> Opened {
-        Opened::new(self.client(), self.what.clone())
+        Opened::new(self.client(), self.object.clone())
     }
 
     /// Writes the audit line for a refusal by Noren itself. Failures of an app are in the access log only.
     pub(super) fn refused(&self, refusal: &Refusal) {
-        let of_app = matches!(self.what.kind, Kind::Request | Kind::WebSocket);
+        let of_app = matches!(self.object.kind, Kind::Request | Kind::WebSocket);
         if of_app && !matches!(refusal.status.as_u16(), 401 | 403) {
             return;
         }
         let reason = refusal.cause.as_deref().unwrap_or(&refusal.reason);
         let status = Some(refusal.status.as_u16());
-        audit::refused(&self.client(), &self.what, status, reason);
+        audit::refused(&self.client(), &self.object, status, reason);
     }
 }

@@ -66,8 +66,8 @@ pub struct AuditObject {
 /// An open object. Dropping it writes the closing line, so each opening line has exactly one.
 #[derive(Debug)]
 pub struct Opened {
-    who: AuditClient,
-    what: AuditObject,
+    client: AuditClient,
+    object: AuditObject,
     since: Instant,
     up: u64,
     down: u64,
@@ -126,13 +126,13 @@ impl AuditObject {
 impl Opened {
     /// Writes the opening line.
     #[must_use]
-    pub fn new(who: AuditClient, what: AuditObject) -> Self {
+    pub fn new(client: AuditClient, object: AuditObject) -> Self {
         let AuditClient {
             peer,
             user,
             login,
             certificate,
-        } = &who;
+        } = &client;
         let (user, login, certificate) =
             (user.as_deref(), login.as_deref(), certificate.as_deref());
         let AuditObject {
@@ -141,7 +141,7 @@ impl Opened {
             console,
             rfb,
             shared,
-        } = &what;
+        } = &object;
         let (target, console) = (target.as_deref(), console.as_deref());
         let (rfb, view_only) = Rfb::fields(*rfb, *shared);
         let shared = shared.map(|_| true);
@@ -150,8 +150,8 @@ impl Opened {
             %kind, peer, user, login, certificate, target, console, rfb, shared, view_only, "opened"
         );
         Self {
-            who,
-            what,
+            client,
+            object,
             since: Instant::now(),
             up: 0,
             down: 0,
@@ -179,13 +179,13 @@ impl Opened {
     /// The client that opened it.
     #[must_use]
     pub fn client(&self) -> &AuditClient {
-        &self.who
+        &self.client
     }
 
     /// The open object.
     #[must_use]
     pub fn object(&self) -> &AuditObject {
-        &self.what
+        &self.object
     }
 }
 
@@ -196,7 +196,7 @@ impl Drop for Opened {
             user,
             login,
             certificate,
-        } = &self.who;
+        } = &self.client;
         let (user, login, certificate) =
             (user.as_deref(), login.as_deref(), certificate.as_deref());
         let AuditObject {
@@ -205,7 +205,7 @@ impl Drop for Opened {
             console,
             rfb,
             shared,
-        } = &self.what;
+        } = &self.object;
         let (target, console) = (target.as_deref(), console.as_deref());
         let (rfb, view_only) = Rfb::fields(*rfb, *shared);
         let shared = shared.map(|_| true);
@@ -234,13 +234,13 @@ pub fn recorded(recording: &Recorded<'_>) {
 }
 
 /// Writes the line of a refusal. `reason` must be fit for a log.
-pub fn refused(who: &AuditClient, what: &AuditObject, status: Option<u16>, reason: &str) {
+pub fn refused(client: &AuditClient, object: &AuditObject, status: Option<u16>, reason: &str) {
     let AuditClient {
         peer,
         user,
         login,
         certificate,
-    } = who;
+    } = client;
     let (user, login, certificate) = (user.as_deref(), login.as_deref(), certificate.as_deref());
     let AuditObject {
         kind,
@@ -248,7 +248,7 @@ pub fn refused(who: &AuditClient, what: &AuditObject, status: Option<u16>, reaso
         console,
         rfb: _,
         shared: _,
-    } = what;
+    } = object;
     let (target, console) = (target.as_deref(), console.as_deref());
     info!(
         target: TARGET,

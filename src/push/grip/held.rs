@@ -33,7 +33,7 @@ pub(crate) struct Place {
     /// The client, for the status.
     pub peer: Peer,
     /// The client, for the audit.
-    pub who: AuditClient,
+    pub audit_client: AuditClient,
     /// The visitor's session, if it is known.
     pub lease: Option<Lease>,
     /// Task tracker.
@@ -129,7 +129,7 @@ fn subscribe(place: &Place, joined: &[Joined]) -> Result<Subscription, Subscribe
     let subscription = hub.subscribe_behind(place.address, &names, first, place.lease.clone())?;
     Ok(subscription
         .identify(place.transport, place.peer)
-        .audited(place.who.clone(), &names))
+        .audited(place.audit_client.clone(), &names))
 }
 
 impl Held {

@@ -64,7 +64,7 @@ struct Shared {
 /// The visitor that makes a request, and the limits for the request.
 pub(crate) struct Visitor<'a> {
     /// Identity of the visitor for the audit.
-    pub who: AuditClient,
+    pub audit_client: AuditClient,
     /// Lease of the permission to subscribe, if the app granted one.
     pub lease: Option<Lease>,
     /// Callback for messages of the page; without one they are refused.
@@ -153,7 +153,7 @@ impl SockJs {
                 .hub
                 .subscribe_from(address, &channels, from, visitor.lease);
             let subscription = subscribed?.identify("sockjs", peer);
-            Ok(subscription.audited(visitor.who, &channels))
+            Ok(subscription.audited(visitor.audit_client, &channels))
         });
         let attached = attached.map_err(|error| self.refused(&error))?;
         if let session::Attached::Opened(reception) = &attached {
@@ -191,7 +191,7 @@ impl SockJs {
         let subscription = self
             .subscribe(&asked, begin(&request)?, visitor.lease, visitor.client)?
             .identify("sockjs websocket", visitor.client.peer)
-            .audited(visitor.who, &asked.channels);
+            .audited(visitor.audit_client, &asked.channels);
         let listening = Listening {
             subscription,
             names: asked.channels,

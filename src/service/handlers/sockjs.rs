@@ -65,7 +65,7 @@ impl SockJsHandler {
         };
         let (visitor_parts, audit) = exchange.visitor_parts();
         let visitor = Visitor {
-            who: audit.listener(permit.lease.as_ref()),
+            audit_client: audit.subscriber(permit.lease.as_ref()),
             receiver: self
                 .messages
                 .receiver(&asked.channels, &permit, visitor_parts),

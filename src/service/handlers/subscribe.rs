@@ -71,7 +71,7 @@ impl Subscribe {
             Transport::Stream => "event stream",
             _ => "long poll",
         };
-        let who = audit.listener(lease.as_ref());
+        let client = audit.subscriber(lease.as_ref());
         let compress = compresses(&self.hub, names, lease.is_some());
         let subscription = subscribe(&self.hub, names, parameters, lease, visitor_parts)?;
         let subscription = subscription.identify(by, visitor_parts.context.peer);
@@ -80,7 +80,7 @@ impl Subscribe {
                 [_] => Format::Plain,
                 _ => Format::Json,
             });
-            let subscription = subscription.audited(who, names);
+            let subscription = subscription.audited(client, names);
             let coding = compress
                 .then(|| push::preferred(visitor_parts.headers))
                 .flatten();
@@ -124,12 +124,12 @@ impl Subscribe {
         let (visitor_parts, audit) = exchange.visitor_parts();
         let permit = self.auth.permit(&names, visitor_parts, audit).await?;
         let receiver = self.messages.receiver(&names, &permit, visitor_parts);
-        let who = audit.listener(permit.lease.as_ref());
+        let client = audit.subscriber(permit.lease.as_ref());
         let compress = compresses(&self.hub, &names, permit.lease.is_some());
         let subscription = subscribe(&self.hub, &names, parameters, permit.lease, visitor_parts)?
             .identify("websocket", visitor_parts.context.peer);
         let listening = Listening {
-            subscription: subscription.audited(who, &names),
+            subscription: subscription.audited(client, &names),
             receiver,
             names,
             form: Form::Events(parameters.format.unwrap_or(Format::Json)),

@@ -40,10 +40,10 @@ pub(super) async fn connect(target: &Target, limit: Duration) -> Result<Outgoing
 
 /// The header of a recording, with the client of an audit record.
 pub(super) fn header(target: &Target, audit: &AuditRecord) -> Header {
-    let who = audit.client();
-    let mut header = Header::new(now_milliseconds(), target.to_string(), who.peer);
+    let client = audit.client();
+    let mut header = Header::new(now_milliseconds(), target.to_string(), client.peer);
     header.console.clone_from(&audit.object().console);
-    let user = who.user.or(who.login).or(who.certificate);
+    let user = client.user.or(client.login).or(client.certificate);
     header.user = user.map(|user| user.to_string());
     header
 }

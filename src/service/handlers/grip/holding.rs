@@ -46,7 +46,7 @@ impl Holding {
             app: Arc::clone(&app.name),
             address: context.peer.counted_as(),
             peer: context.peer,
-            who: audit.listener(lease.as_ref()),
+            audit_client: audit.subscriber(lease.as_ref()),
             lease,
             tasks: self.shutdown.clone(),
             transport,
