@@ -34,13 +34,13 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let backstage = Services::start().context("start the demo app")?;
+        let services = Services::start().context("start the demo app")?;
         let config = |address: &str| {
-            Config::parse(&backstage.config(address), "demo").map_err(Failure::configuration)
+            Config::parse(&services.config(address), "demo").map_err(Failure::configuration)
         };
         let first = config("[::]:0")?;
         telemetry::install(&first.log);
-        let admin = backstage.admin();
+        let admin = services.admin();
         let listen = self.listen.map(|address| address.to_string());
         let ended = runtime(first.server.threads)?.block_on(async {
             let server = match listen {
@@ -51,7 +51,7 @@ impl Demo {
             };
             serve(server, &admin).await
         });
-        backstage.stop();
+        services.stop();
         ended
     }
 }

@@ -52,19 +52,19 @@ impl Services {
     /// Creates the directory and starts all parts; on a failure everything is undone.
     pub(crate) fn start() -> io::Result<Services> {
         let threads = Threads::new();
-        let backstage = Services {
+        let services = Services {
             directory: Directory::create()?,
             threads: threads.clone(),
         };
-        let house = Arc::new(AppState::new(threads.clone()));
-        let path = |name| backstage.directory.path(name);
-        app::serve(&house, &path(APP))?;
-        house.push.serve(&threads, &path(PUSH))?;
-        console::serve(&house, &path(CONSOLE))?;
-        house.start_clock()?;
-        house.channels.lead_to(path(JOBS));
-        backstage.directory.announce(CONSOLE)?;
-        Ok(backstage)
+        let state = Arc::new(AppState::new(threads.clone()));
+        let path = |name| services.directory.path(name);
+        app::serve(&state, &path(APP))?;
+        state.push.serve(&threads, &path(PUSH))?;
+        console::serve(&state, &path(CONSOLE))?;
+        state.start_clock()?;
+        state.channels.lead_to(path(JOBS));
+        services.directory.announce(CONSOLE)?;
+        Ok(services)
     }
 
     /// The configuration of a server that listens on `address` in front of the demo.

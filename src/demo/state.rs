@@ -75,38 +75,39 @@ impl AppState {
 
     /// The times at which the open consoles were opened.
     pub(super) fn consoles(&self) -> Vec<SystemTime> {
-        self.seats(|seats| seats.values().copied().collect())
+        self.consoles_mut(|consoles| consoles.values().copied().collect())
     }
 
-    /// Takes a seat at the console for connection `id`; `None` if `most` are taken.
-    pub(super) fn sit(self: &Arc<Self>, id: u64, most: usize) -> Option<Seat> {
-        let seated = self.seats(|seats| {
-            let free = seats.len() < most;
+    /// Records the visit of connection `id` at the console; `None` if there are `most`.
+    pub(super) fn enter_console(self: &Arc<Self>, id: u64, most: usize) -> Option<ConsoleVisit> {
+        let entered = self.consoles_mut(|consoles| {
+            let free = consoles.len() < most;
             if free {
-                seats.insert(id, SystemTime::now());
+                consoles.insert(id, SystemTime::now());
             }
             free
         });
-        seated.then(|| Seat {
-            house: Arc::clone(self),
+        entered.then(|| ConsoleVisit {
+            state: Arc::clone(self),
             id,
         })
     }
 
-    fn seats<T>(&self, with: impl FnOnce(&mut BTreeMap<u64, SystemTime>) -> T) -> T {
+    fn consoles_mut<T>(&self, with: impl FnOnce(&mut BTreeMap<u64, SystemTime>) -> T) -> T {
         with(&mut lock(&self.consoles))
     }
 }
 
-/// A seat at the console, freed when it is dropped.
-pub(super) struct Seat {
-    house: Arc<AppState>,
+/// A visit at the console, which ends when it is dropped.
+pub(super) struct ConsoleVisit {
+    state: Arc<AppState>,
     id: u64,
 }
 
-impl Drop for Seat {
+impl Drop for ConsoleVisit {
     fn drop(&mut self) {
-        self.house.seats(|seats| seats.remove(&self.id));
+        self.state
+            .consoles_mut(|consoles| consoles.remove(&self.id));
     }
 }
 

@@ -302,7 +302,7 @@ fn what_a_guest_says_is_an_answer_for_everybody() {
 }
 
 #[test]
-fn a_seventeenth_console_is_told_why_not_and_a_seat_becomes_free_again() {
+fn a_seventeenth_console_is_told_why_not_and_a_place_becomes_free_again() {
     let demo = Services::start().expect("a demo");
     let mut consoles: Vec<_> = (0..16).map(|_| demo.open(CONSOLE)).collect();
     for console in &mut consoles {
@@ -315,10 +315,10 @@ fn a_seventeenth_console_is_told_why_not_and_a_seat_becomes_free_again() {
     last.read_to_string(&mut text)
         .expect("the rest until it is closed");
     assert!(text.contains("( hello )"), "{text}");
-    // The seat is free a moment after the connection has ended.
+    // The place is free a moment after the connection has ended.
     let deadline = Instant::now() + Duration::from_secs(5);
     while !read_until(&mut demo.open(CONSOLE), "\r\n").contains("Noren") {
-        assert!(Instant::now() < deadline, "no seat became free");
+        assert!(Instant::now() < deadline, "no place became free");
     }
 }
 

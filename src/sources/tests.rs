@@ -18,7 +18,7 @@ use crate::config::ChannelName;
 use crate::hub::{From, Next, Subscription};
 
 /// A hub with sources in a directory of its own.
-struct House {
+struct Fixture {
     hub: Hub,
     sources: Sources,
     shutdown: Shutdown,
@@ -35,7 +35,7 @@ fn name(text: &str) -> ChannelName {
     ChannelName::parse(text).expect("a name")
 }
 
-impl House {
+impl Fixture {
     /// Subscribes to the channels `a` and, if it exists, `b`.
     fn new(text: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");

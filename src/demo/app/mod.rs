@@ -30,17 +30,17 @@ pub(super) const ASKED: usize = 1;
 const QUEUE: usize = 64;
 
 /// Serves the app at `path` on threads of the demo.
-pub(super) fn serve(house: &Arc<AppState>, path: &Path) -> io::Result<()> {
-    let listening = house.threads.listen(path)?;
+pub(super) fn serve(state: &Arc<AppState>, path: &Path) -> io::Result<()> {
+    let listening = state.threads.listen(path)?;
     let (sender, receiver) = sync_channel(QUEUE);
     let waiting = Count::default();
     let receiver = Arc::new(Mutex::new(receiver));
     for number in 1..=WORKERS {
-        let worker = (Arc::clone(house), Arc::clone(&receiver), waiting.clone());
+        let worker = (Arc::clone(state), Arc::clone(&receiver), waiting.clone());
         let work = move || work(&worker.0, &worker.1, &worker.2);
-        house.threads.spawn(&format!("worker-{number}"), work)?;
+        state.threads.spawn(&format!("worker-{number}"), work)?;
     }
-    house
+    state
         .threads
         .spawn("app", move || accept(&listening, &sender, &waiting))
 }
@@ -54,7 +54,7 @@ fn accept(listening: &Listening, queue: &SyncSender<(Held, Counted)>, waiting: &
 }
 
 /// The loop of a worker: serves one connection after the other until the acceptor has ended.
-fn work(house: &Arc<AppState>, queue: &Mutex<Receiver<(Held, Counted)>>, waiting: &Count) {
+fn work(state: &Arc<AppState>, queue: &Mutex<Receiver<(Held, Counted)>>, waiting: &Count) {
     loop {
         // The worker that waits holds the lock; the others wait for the lock, which is the same.
         let next = lock(queue).recv();
@@ -62,12 +62,12 @@ fn work(house: &Arc<AppState>, queue: &Mutex<Receiver<(Held, Counted)>>, waiting
             break;
         };
         drop(counted);
-        converse(house, &connection, waiting);
+        converse(state, &connection, waiting);
     }
 }
 
 /// Responds to the requests of one connection until it ends.
-fn converse(house: &Arc<AppState>, connection: &Held, waiting: &Count) {
+fn converse(state: &Arc<AppState>, connection: &Held, waiting: &Count) {
     let stream = connection.stream();
     let Ok(mut wire) = Wire::new(stream) else {
         return;
@@ -75,8 +75,8 @@ fn converse(house: &Arc<AppState>, connection: &Held, waiting: &Count) {
     loop {
         match wire.next(|| waiting.now() > 0, routes::counts_body) {
             Ok(request) => {
-                let _busy = house.busy.enter();
-                let answer = answer(house, &request);
+                let _busy = state.busy.enter();
+                let answer = answer(state, &request);
                 // Somebody who waits for a worker gets this one, without a race: the client knows.
                 let keep = request.keep_alive && waiting.now() == 0;
                 if answer.write(stream, &request.method, keep).is_err() || !keep {
@@ -98,9 +98,9 @@ fn converse(house: &Arc<AppState>, connection: &Held, waiting: &Count) {
 }
 
 /// Handles a request and catches panics: a fault in one page must not cost one of the few workers.
-fn answer(house: &Arc<AppState>, request: &Request) -> Response {
+fn answer(state: &Arc<AppState>, request: &Request) -> Response {
     let answered = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        routes::answer(house, request)
+        routes::answer(state, request)
     }));
     answered.unwrap_or_else(|_| Response::error(500, "this page of the demo is broken"))
 }

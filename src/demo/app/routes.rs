@@ -95,7 +95,7 @@ pub(super) fn counts_body(method: &str, path: &str) -> bool {
     method == "POST" && path == "/upload"
 }
 
-pub(super) fn answer(house: &Arc<AppState>, request: &Request) -> Response {
+pub(super) fn answer(state: &Arc<AppState>, request: &Request) -> Response {
     let method = request.method.as_str();
     if let Some(asset) = pages::asset(&request.path) {
         return match method {
@@ -120,9 +120,9 @@ pub(super) fn answer(house: &Arc<AppState>, request: &Request) -> Response {
         .find(|route| route.method == method)
         .map(|route| &route.handler)
     {
-        Some(Handler::Open(answer)) => answer(house, request),
-        Some(Handler::LoggedIn(answer)) => match visitor(house, request) {
-            Some(visitor) => answer(house, request, &visitor),
+        Some(Handler::Open(answer)) => answer(state, request),
+        Some(Handler::LoggedIn(answer)) => match visitor(state, request) {
+            Some(visitor) => answer(state, request, &visitor),
             None => Response::error(401, "log in first: POST /login"),
         },
         None => wrong_method(allowed),
@@ -143,8 +143,8 @@ fn missing(request: &Request) -> Response {
 }
 
 /// The front page, or a redirect to the login.
-fn front(house: &Arc<AppState>, request: &Request) -> Response {
-    if visitor(house, request).is_some() {
+fn front(state: &Arc<AppState>, request: &Request) -> Response {
+    if visitor(state, request).is_some() {
         return pages::index();
     }
     if accepts(request, "application/json") {
@@ -167,7 +167,7 @@ fn origin(request: &Request) -> Option<String> {
     Some(format!("{}://{host}", scheme.unwrap_or("http")))
 }
 
-fn login(house: &Arc<AppState>, request: &Request) -> Response {
+fn login(state: &Arc<AppState>, request: &Request) -> Response {
     let Some(login) = Login::read(request) else {
         return Response::error(400, r#"send {"username": "...", "password": "..."}"#);
     };
@@ -177,18 +177,18 @@ fn login(house: &Arc<AppState>, request: &Request) -> Response {
     }
     // The password is in the banner and on the page: there is no secret to compare with care.
     if login.password != PASSWORD {
-        house.record(name, "login refused", &address(request));
+        state.record(name, "login refused", &address(request));
         return login.refused(401, "the password of the demo is: demo");
     }
-    let cookie = match house.sessions.open(name) {
+    let cookie = match state.sessions.open(name) {
         Ok(cookie) => cookie,
         Err(error) => {
             tracing::error!(%error, "demo cannot make a cookie");
             return Response::error(500, "no cookie today");
         }
     };
-    house.push.notify("POST:/demo/login");
-    house.record(name, "logged in", &address(request));
+    state.push.notify("POST:/demo/login");
+    state.record(name, "logged in", &address(request));
     let answer = if login.is_form {
         Response::new(303, "text/plain; charset=utf-8", "You are logged in.\n")
             .with("Location", "/")
@@ -254,11 +254,11 @@ impl Login {
 }
 
 /// Logs out. Doing so twice is no error.
-fn logout(house: &Arc<AppState>, request: &Request) -> Response {
-    if let Some(visitor) = visitor(house, request) {
-        cookies(request).for_each(|cookie| house.sessions.close(cookie));
-        house.push.notify("POST:/demo/logout");
-        house.record(&visitor.name, "logged out", &address(request));
+fn logout(state: &Arc<AppState>, request: &Request) -> Response {
+    if let Some(visitor) = visitor(state, request) {
+        cookies(request).for_each(|cookie| state.sessions.close(cookie));
+        state.push.notify("POST:/demo/logout");
+        state.record(&visitor.name, "logged out", &address(request));
     }
     let expired = format!("{COOKIE}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax");
     let answer = if accepts(request, "text/html") {
@@ -270,13 +270,13 @@ fn logout(house: &Arc<AppState>, request: &Request) -> Response {
     answer.with("Set-Cookie", expired)
 }
 
-fn logs(house: &Arc<AppState>, _: &Request, _: &Visitor) -> Response {
-    Response::json(200, house.journal.json())
+fn logs(state: &Arc<AppState>, _: &Request, _: &Visitor) -> Response {
+    Response::json(200, state.journal.json())
 }
 
 /// The running jobs. Noren also uses it as the session query.
-fn tasks(house: &Arc<AppState>, _: &Request, visitor: &Visitor) -> Response {
-    let (user, jobs) = (json::quote(&visitor.name), house.jobs.json());
+fn tasks(state: &Arc<AppState>, _: &Request, visitor: &Visitor) -> Response {
+    let (user, jobs) = (json::quote(&visitor.name), state.jobs.json());
     let answer = Response::json(200, format!(r#"{{"user":{user},{jobs}}}"#));
     // A header cannot hold every name; without it the door knows that somebody is there, and not who.
     if visitor.name.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
@@ -286,11 +286,11 @@ fn tasks(house: &Arc<AppState>, _: &Request, visitor: &Visitor) -> Response {
     }
 }
 
-fn order(house: &Arc<AppState>, request: &Request, visitor: &Visitor) -> Response {
-    let Some((id, place)) = house.jobs.order(&visitor.name) else {
+fn order(state: &Arc<AppState>, request: &Request, visitor: &Visitor) -> Response {
+    let Some((id, place)) = state.jobs.order(&visitor.name) else {
         return Response::error(503, "the queue is full").with("Retry-After", "6");
     };
-    house.record(
+    state.record(
         &visitor.name,
         &format!("ordered job {id}"),
         &address(request),
@@ -298,9 +298,9 @@ fn order(house: &Arc<AppState>, request: &Request, visitor: &Visitor) -> Respons
     Response::json(202, format!(r#"{{"id":{id},"place":{place}}}"#))
 }
 
-fn fill(house: &Arc<AppState>, request: &Request, visitor: &Visitor) -> Response {
-    let ordered = house.jobs.fill();
-    house.record(
+fn fill(state: &Arc<AppState>, request: &Request, visitor: &Visitor) -> Response {
+    let ordered = state.jobs.fill();
+    state.record(
         &visitor.name,
         &format!("filled the queue with {ordered}"),
         &address(request),
@@ -324,14 +324,14 @@ fn chat(_: &Arc<AppState>, request: &Request, visitor: &Visitor) -> Response {
 }
 
 /// Occupies the worker for three seconds, as a blocking app does when a service behind it is slow.
-fn slow(house: &Arc<AppState>, _: &Request, _: &Visitor) -> Response {
-    let counted = house.slow.enter();
+fn slow(state: &Arc<AppState>, _: &Request, _: &Visitor) -> Response {
+    let counted = state.slow.enter();
     let tell = || {
-        let held = house.slow.now();
-        house.push.notify(&format!("TASK:/demo/slow/{held}"));
+        let held = state.slow.now();
+        state.push.notify(&format!("TASK:/demo/slow/{held}"));
     };
     tell();
-    house.threads.sleep(SLOW);
+    state.threads.sleep(SLOW);
     drop(counted);
     tell();
     Response::json(200, format!(r#"{{"seconds":{}}}"#, SLOW.as_secs()))
@@ -348,9 +348,9 @@ fn headers(_: &Arc<AppState>, request: &Request, _: &Visitor) -> Response {
     Response::json(200, format!(r#"{{"request":{line},"headers":{headers}}}"#))
 }
 
-fn upload(house: &Arc<AppState>, request: &Request, visitor: &Visitor) -> Response {
+fn upload(state: &Arc<AppState>, request: &Request, visitor: &Visitor) -> Response {
     let size = request.body_size;
-    house.record(
+    state.record(
         &visitor.name,
         &format!("uploaded {size} bytes"),
         &address(request),
@@ -367,8 +367,8 @@ fn cookies(request: &Request) -> impl Iterator<Item = &str> {
         .map(|(_, value)| value)
 }
 
-fn visitor(house: &AppState, request: &Request) -> Option<Visitor> {
-    cookies(request).find_map(|cookie| house.sessions.find(cookie))
+fn visitor(state: &AppState, request: &Request) -> Option<Visitor> {
+    cookies(request).find_map(|cookie| state.sessions.find(cookie))
 }
 
 fn accepts(request: &Request, kind: &str) -> bool {

@@ -34,7 +34,7 @@ pub(super) enum Next {
     Leave,
 }
 
-pub(super) fn run(house: &AppState, terminal: &mut Terminal<'_>, line: &str) -> io::Result<Next> {
+pub(super) fn run(state: &AppState, terminal: &mut Terminal<'_>, line: &str) -> io::Result<Next> {
     let (command, rest) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
     match command {
         "" => {}
@@ -42,15 +42,15 @@ pub(super) fn run(house: &AppState, terminal: &mut Terminal<'_>, line: &str) -> 
         "date" => terminal.write(&format!("{}\r\n", Moment::now().http()))?,
         "uptime" => terminal.write(&format!(
             "up {}, {}\r\n",
-            duration(house.uptime()),
-            state(house)
+            duration(state.uptime()),
+            load(state)
         ))?,
-        "who" => terminal.write(&who(house))?,
+        "who" => terminal.write(&who(state))?,
         "ring" => {
-            house.push.notify("POST:/demo/bell");
-            terminal.write(&format!("Ding. {} heard it.\r\n", house.push.audience()))?;
+            state.push.notify("POST:/demo/bell");
+            terminal.write(&format!("Ding. {} heard it.\r\n", state.push.audience()))?;
         }
-        "watch" => watch(house, terminal)?,
+        "watch" => watch(state, terminal)?,
         "say" | "cowsay" | "echo" => terminal.write(&say(rest.trim()))?,
         "curtain" | "noren" => terminal.write(CURTAIN)?,
         "clear" => terminal.write("\x1b[H\x1b[2J")?,
@@ -67,11 +67,11 @@ pub(super) fn run(house: &AppState, terminal: &mut Terminal<'_>, line: &str) -> 
 }
 
 /// Prints a line each second until a key is pressed, even if all workers of the app are busy.
-fn watch(house: &AppState, terminal: &mut Terminal<'_>) -> io::Result<()> {
+fn watch(state: &AppState, terminal: &mut Terminal<'_>) -> io::Result<()> {
     terminal.write("Press any key to stop.\r\n")?;
     let mut next = Instant::now();
     loop {
-        terminal.write(&format!("{}  {}\r\n", Moment::now().clock(), state(house)))?;
+        terminal.write(&format!("{}  {}\r\n", Moment::now().clock(), load(state)))?;
         // By the clock and not by a pause, so that the lines do not drift.
         next += Duration::from_secs(1);
         if terminal.byte(next)?.is_some() {
@@ -80,17 +80,17 @@ fn watch(house: &AppState, terminal: &mut Terminal<'_>) -> io::Result<()> {
     }
 }
 
-fn state(house: &AppState) -> String {
-    let (busy, sent, heard) = (house.busy.now(), house.push.sent(), house.push.audience());
+fn load(state: &AppState) -> String {
+    let (busy, sent, heard) = (state.busy.now(), state.push.sent(), state.push.audience());
     format!("{busy} of {WORKERS} workers busy, {sent} notifications sent, {heard} listening")
 }
 
-fn who(house: &AppState) -> String {
-    let visitors = house.sessions.visitors();
+fn who(state: &AppState) -> String {
+    let visitors = state.sessions.visitors();
     let visitors = visitors
         .iter()
         .map(|visitor| (visitor.name.as_str(), visitor.since));
-    let consoles = house
+    let consoles = state
         .consoles()
         .into_iter()
         .map(|since| ("(console)", since));

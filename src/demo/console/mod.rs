@@ -23,27 +23,27 @@ const WELCOME: &str = "\r\n\x1b[94mNoren demo console\x1b[0m, raw bytes over a U
 const PROMPT: &str = "\x1b[94mdemo$\x1b[0m ";
 
 /// Serves the console at `path` on threads of the demo.
-pub(super) fn serve(house: &Arc<AppState>, path: &Path) -> io::Result<()> {
-    let listening = house.threads.listen(path)?;
-    let inside = Arc::clone(house);
-    house
+pub(super) fn serve(state: &Arc<AppState>, path: &Path) -> io::Result<()> {
+    let listening = state.threads.listen(path)?;
+    let clone = Arc::clone(state);
+    state
         .threads
-        .spawn("console", move || accept(&listening, &inside))
+        .spawn("console", move || accept(&listening, &clone))
 }
 
-fn accept(listening: &Listening, house: &Arc<AppState>) {
+fn accept(listening: &Listening, state: &Arc<AppState>) {
     while let Some(connection) = listening.accept() {
-        let Some(seat) = house.sit(connection.id(), MOST) else {
+        let Some(visit) = state.enter_console(connection.id(), MOST) else {
             // A fresh socket has room for a line, so this cannot wait.
             let _ =
                 Terminal::new(connection.stream()).write("All sixteen consoles are in use.\r\n");
             continue;
         };
-        let inside = Arc::clone(house);
-        let spawned = house.threads.spawn("console-line", move || {
+        let clone = Arc::clone(state);
+        let spawned = state.threads.spawn("console-line", move || {
             // The error is that of a client who left, or whom the stop of the demo sent away.
-            let _ = converse(&inside, &connection);
-            drop(seat);
+            let _ = converse(&clone, &connection);
+            drop(visit);
         });
         if let Err(error) = spawned {
             tracing::warn!(%error, "demo cannot open a console");
@@ -51,13 +51,13 @@ fn accept(listening: &Listening, house: &Arc<AppState>) {
     }
 }
 
-fn converse(house: &AppState, connection: &Held) -> io::Result<()> {
+fn converse(state: &AppState, connection: &Held) -> io::Result<()> {
     let mut terminal = Terminal::new(connection.stream());
     terminal.write(WELCOME)?;
     loop {
         match terminal.line(PROMPT)? {
             Line::Entered(line) => {
-                if let Next::Leave = commands::run(house, &mut terminal, &line)? {
+                if let Next::Leave = commands::run(state, &mut terminal, &line)? {
                     return Ok(());
                 }
             }
