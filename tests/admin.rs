@@ -23,13 +23,13 @@ const CHANNELS: &str = "[hub]\nmessage-size = '1KiB'\n[[channel]]\nname = 'wok'\
                         [[channel]]\nname = 'closed'\npublish = ['token']\n";
 
 /// A door with an admin socket.
-struct House {
+struct Fixture {
     door: Door,
     socket: PathBuf,
     _directory: TempDir,
 }
 
-impl House {
+impl Fixture {
     async fn open() -> Self {
         Self::with("").await
     }
@@ -91,8 +91,8 @@ fn object(answer: &Answer) -> Value {
 
 #[tokio::test]
 async fn a_message_is_published_as_its_type_says_and_its_id_comes_back() {
-    let house = House::open().await;
-    let answer = house
+    let fixture = Fixture::open().await;
+    let answer = fixture
         .post(
             "/publish/wok?event=e+1&key=k%26",
             "text/plain; charset=utf-8",
@@ -101,15 +101,15 @@ async fn a_message_is_published_as_its_type_says_and_its_id_comes_back() {
         .await;
     assert_eq!(answer.status, 202, "{}", answer.text());
     let first = object(&answer)["id"].clone();
-    let answer = house
+    let answer = fixture
         .post("/publish/wok", "application/json", "{\"a\": 1}")
         .await;
     assert_eq!(answer.status, 202, "{}", answer.text());
-    let answer = house
+    let answer = fixture
         .post("/publish/wok", "application/octet-stream", "\0")
         .await;
     assert_eq!(answer.status, 202, "{}", answer.text());
-    let messages = house.history("wok", 3).await;
+    let messages = fixture.history("wok", 3).await;
     assert_eq!(messages[0]["id"], first);
     assert_eq!(messages[0]["event"], "e 1");
     assert_eq!(messages[0]["key"], "k&");
@@ -121,7 +121,7 @@ async fn a_message_is_published_as_its_type_says_and_its_id_comes_back() {
 
 #[tokio::test]
 async fn what_cannot_be_published_is_refused_with_the_reason() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let large = "x".repeat(1025);
     let cases = [
         (
@@ -159,7 +159,7 @@ async fn what_cannot_be_published_is_refused_with_the_reason() {
         ("/status", "text/plain", "x", 405, "GET"),
     ];
     for (target, kind, body, status, reason) in cases {
-        let answer = house.post(target, kind, body).await;
+        let answer = fixture.post(target, kind, body).await;
         assert_eq!(answer.status, status, "{target}: {}", answer.text());
         assert!(
             answer.text().contains(reason),
@@ -168,15 +168,15 @@ async fn what_cannot_be_published_is_refused_with_the_reason() {
         );
     }
     assert_eq!(
-        object(&house.get("/status").await)["channels"][1]["messages"],
+        object(&fixture.get("/status").await)["channels"][1]["messages"],
         0
     );
 }
 
 #[tokio::test]
 async fn lines_are_published_as_they_come_over_one_connection() {
-    let house = House::open().await;
-    let mut listener = house.connect().await;
+    let fixture = Fixture::open().await;
+    let mut listener = fixture.connect().await;
     listener.send(get("/events/job.1?format=plain")).await;
     assert_eq!(listener.head().await.status(), 200);
     let opening = String::from_utf8(listener.input.chunk().await).unwrap();
@@ -184,7 +184,7 @@ async fn lines_are_published_as_they_come_over_one_connection() {
         opening.starts_with("retry: ") && opening.contains("\nid: "),
         "{opening}"
     );
-    let mut client = house.connect().await;
+    let mut client = fixture.connect().await;
     client
         .send("POST /publish/job.1?event=all HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n\
                Transfer-Encoding: chunked\r\n\r\n")
@@ -202,15 +202,15 @@ async fn lines_are_published_as_they_come_over_one_connection() {
     let answer = client.answer().await;
     assert_eq!(answer.status, 202);
     assert_eq!(object(&answer)["published"], 3);
-    let newest = object(&house.get("/status").await)["newest"].clone();
+    let newest = object(&fixture.get("/status").await)["newest"].clone();
     assert_eq!(object(&answer)["id"], newest);
 }
 
 #[tokio::test]
 async fn a_bad_line_is_named_and_so_is_what_was_published_before_it() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let body = "{\"data\":1}\n\n{\"data\":2}\nno\n{\"data\":3}\n";
-    let answer = house
+    let answer = fixture
         .post("/publish/wok", "application/x-ndjson", body)
         .await;
     assert_eq!(answer.status, 400);
@@ -219,10 +219,10 @@ async fn a_bad_line_is_named_and_so_is_what_was_published_before_it() {
         text.starts_with("line 4: ") && text.contains("2 messages were published"),
         "{text}"
     );
-    assert_eq!(house.history("wok", 2).await.len(), 2);
+    assert_eq!(fixture.history("wok", 2).await.len(), 2);
     // A line that never ends is not kept for ever.
     let endless = "x".repeat(64 * 1024);
-    let answer = house
+    let answer = fixture
         .post("/publish/wok", "application/x-ndjson", &endless)
         .await;
     assert_eq!(answer.status, 413);
@@ -231,13 +231,13 @@ async fn a_bad_line_is_named_and_so_is_what_was_published_before_it() {
 
 #[tokio::test]
 async fn a_listener_that_comes_back_gets_what_was_missed() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let mut ids = Vec::new();
     for text in ["one", "two", "three"] {
-        let answer = house.post("/publish/wok", "text/plain", text).await;
+        let answer = fixture.post("/publish/wok", "text/plain", text).await;
         ids.push(object(&answer)["id"].as_str().unwrap().to_owned());
     }
-    let mut client = house.connect().await;
+    let mut client = fixture.connect().await;
     let request = format!(
         "GET /events/wok HTTP/1.1\r\nHost: x\r\nLast-Event-ID: {}\r\n\r\n",
         ids[0]
@@ -258,7 +258,7 @@ async fn a_listener_that_comes_back_gets_what_was_missed() {
         received += &String::from_utf8(client.input.chunk().await).unwrap();
     }
     assert_eq!(received, expected);
-    let mut stranger = house.connect().await;
+    let mut stranger = fixture.connect().await;
     stranger
         .send("GET /events/wok HTTP/1.1\r\nHost: x\r\nLast-Event-ID: other:5\r\n\r\n")
         .await;
@@ -280,7 +280,7 @@ async fn the_status_says_which_apps_are_down_or_silent_since_when_and_why() {
         )
     };
     let http = |backend: &Backend| format!("http://{}", backend.address());
-    let house = House::with(&format!(
+    let fixture = Fixture::with(&format!(
         "{}{}{}{}",
         app("good", &http(&good), ""),
         app("idle", &http(&good), ""),
@@ -290,10 +290,10 @@ async fn the_status_says_which_apps_are_down_or_silent_since_when_and_why() {
     .await;
     let ask = |path: &'static str| {
         let request = Door::get(path, "");
-        let door = &house.door;
+        let door = &fixture.door;
         async move { door.plain().await.ask(&request).await.status }
     };
-    let mut client = house.door.plain().await;
+    let mut client = fixture.door.plain().await;
     client.send(Door::get("/good", "")).await;
     let mut worker = good.accept().await;
     worker.head().await;
@@ -304,7 +304,7 @@ async fn the_status_says_which_apps_are_down_or_silent_since_when_and_why() {
     assert_eq!(ask("/silent").await, 504);
     assert_eq!(ask("/down").await, 503);
 
-    let status = object(&house.get("/status").await);
+    let status = object(&fixture.get("/status").await);
     let now = |name: &str| {
         let apps = status["apps"].as_array().unwrap();
         apps.iter().find(|app| app["name"] == name).unwrap().clone()
@@ -336,13 +336,13 @@ async fn the_status_says_which_apps_are_down_or_silent_since_when_and_why() {
 
 #[tokio::test]
 async fn the_status_counts_messages_and_listeners() {
-    let house = House::open().await;
-    house.post("/publish/wok", "text/plain", "x").await;
-    let mut client = house.connect().await;
+    let fixture = Fixture::open().await;
+    fixture.post("/publish/wok", "text/plain", "x").await;
+    let mut client = fixture.connect().await;
     client.send(get("/events/wok,job.7")).await;
     client.head().await;
     client.input.chunk().await;
-    let status = object(&house.get("/status").await);
+    let status = object(&fixture.get("/status").await);
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
     assert!(status["since"].as_u64().unwrap() > 1_700_000_000_000);
     assert_eq!(status["subscribers"], 1);
@@ -356,19 +356,19 @@ async fn the_status_counts_messages_and_listeners() {
     );
     drop(client);
     until("the listener to be gone", || async {
-        (object(&house.get("/status").await)["subscribers"] == 0).then_some(())
+        (object(&fixture.get("/status").await)["subscribers"] == 0).then_some(())
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_stop_tells_listeners_to_come_back_and_removes_the_socket() {
-    let house = House::open().await;
-    let mut listener = house.connect().await;
+    let fixture = Fixture::open().await;
+    let mut listener = fixture.connect().await;
     listener.send(get("/events/wok")).await;
     listener.head().await;
     listener.input.chunk().await;
-    let mut publisher = house.connect().await;
+    let mut publisher = fixture.connect().await;
     publisher
         .send(
             "POST /publish/wok HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n\
@@ -377,7 +377,7 @@ async fn a_stop_tells_listeners_to_come_back_and_removes_the_socket() {
         .await;
     publisher.send("b\r\n{\"data\":1}\n\r\n").await;
     listener.input.chunk().await;
-    let stopped = house.door.stop();
+    let stopped = fixture.door.stop();
     let last = String::from_utf8(listener.input.chunk().await).unwrap();
     assert!(last.starts_with("retry: "), "{last}");
     assert_eq!(listener.input.chunk().await, b"");
@@ -389,7 +389,7 @@ async fn a_stop_tells_listeners_to_come_back_and_removes_the_socket() {
         answer.text()
     );
     assert_eq!(within("the drain", stopped).await.unwrap().left, 0);
-    assert!(!house.socket.exists());
+    assert!(!fixture.socket.exists());
 }
 
 #[tokio::test]
@@ -423,18 +423,18 @@ async fn one_address_of_several_is_drained_and_put_back() {
         one.address(),
         other.address()
     );
-    let house = House::with(&app).await;
+    let fixture = Fixture::with(&app).await;
     let drain = |address: String| {
-        let house = &house;
+        let fixture = &fixture;
         async move {
             let target = format!("/drain/{address}");
-            house.post(&target, "text/plain", "").await
+            fixture.post(&target, "text/plain", "").await
         }
     };
     let ask = |first: &'static str| {
-        let (house, one, other) = (&house, &one, &other);
+        let (fixture, one, other) = (&fixture, &one, &other);
         async move {
-            let mut client = house.door.plain().await;
+            let mut client = fixture.door.plain().await;
             client.send(Door::get("/", "")).await;
             let (mut worker, at) = tokio::select! {
                 worker = one.accept() => (worker, one.address()),
@@ -464,7 +464,7 @@ async fn one_address_of_several_is_drained_and_put_back() {
     for _ in 0..3 {
         assert_eq!(ask("served").await.1, left);
     }
-    let status = object(&house.get("/status").await);
+    let status = object(&fixture.get("/status").await);
     let shown = |address: &str| {
         let all = status["apps"][0]["addresses"].as_array().unwrap();
         all.iter()
@@ -481,7 +481,7 @@ async fn one_address_of_several_is_drained_and_put_back() {
         (&shown(left)["open"], &shown(left)["state"]),
         (&json!(true), &json!("up"))
     );
-    let metrics = house.get("/metrics").await.text().to_owned();
+    let metrics = fixture.get("/metrics").await.text().to_owned();
     for (name, value) in [("drained", 1), ("up", 0), ("workers_busy", 1)] {
         let line =
             format!("noren_app_address_{name}{{app=\"web\",address=\"{drained}\"}} {value}\n");
@@ -495,9 +495,9 @@ async fn one_address_of_several_is_drained_and_put_back() {
         "{}",
         last.text()
     );
-    let socket = format!("[admin]\nsocket = '{}'\n", house.socket.display());
-    let text = format!("{}{CHANNELS}{app}workers = 7\n{socket}", house.door.base);
-    house
+    let socket = format!("[admin]\nsocket = '{}'\n", fixture.socket.display());
+    let text = format!("{}{CHANNELS}{app}workers = 7\n{socket}", fixture.door.base);
+    fixture
         .door
         .handle
         .reload(Config::parse(&text, "test.toml").unwrap())

@@ -26,14 +26,14 @@ use tempfile::TempDir;
 use crate::support::{Clock, Door, PATIENCE, Ran, path, run, scratch, until};
 
 /// A door on a machine with a clock of its own, with a plain listener and an admin socket.
-struct House {
+struct Fixture {
     door: Door,
     clock: Clock,
     http: SocketAddr,
     directory: TempDir,
 }
 
-impl House {
+impl Fixture {
     fn open(tables: &str) -> Self {
         Self::open_in(Clock::new(), scratch(), &[], tables)
     }
@@ -180,8 +180,8 @@ impl Answer {
 struct Events(BufReader<TcpStream>);
 
 impl Events {
-    fn open(house: &House, target: &str, lines: &str) -> Self {
-        let mut stream = connect(house.http);
+    fn open(fixture: &Fixture, target: &str, lines: &str) -> Self {
+        let mut stream = connect(fixture.http);
         write!(
             stream,
             "GET {target} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n{lines}\r\n"
@@ -288,8 +288,8 @@ const HANDSHAKE: &str = "Upgrade: websocket\r\nConnection: upgrade, close\r\nSec
 struct Console(BufReader<TcpStream>);
 
 impl Console {
-    fn open(house: &House) -> Self {
-        let mut stream = connect(house.http);
+    fn open(fixture: &Fixture) -> Self {
+        let mut stream = connect(fixture.http);
         write!(
             stream,
             "GET /websockify?token=vm HTTP/1.1\r\nHost: x\r\n{HANDSHAKE}\r\n"
@@ -371,21 +371,21 @@ fn ten_days_ahead_and_ten_days_back_end_nothing_and_lose_nothing() {
         file("vm"),
         file("source"),
     );
-    let house = House::open_in(Clock::new(), scratch(), &environment, &tables);
+    let fixture = Fixture::open_in(Clock::new(), scratch(), &environment, &tables);
 
-    let mut console = Console::open(&house);
-    let begin = house.say("news", "first");
-    let mut page = Events::open(&house, "/events/news", "");
-    let mut kept_alive = BufReader::new(connect(house.http));
+    let mut console = Console::open(&fixture);
+    let begin = fixture.say("news", "first");
+    let mut page = Events::open(&fixture, "/events/news", "");
+    let mut kept_alive = BufReader::new(connect(fixture.http));
     let mut said = Vec::new();
     for (number, days) in (b'a'..).zip([0, 10, -10, 0]) {
-        let _ = house.say("short", "from before");
-        let mut waiting = connect(house.http);
+        let _ = fixture.say("short", "from before");
+        let mut waiting = connect(fixture.http);
         let held = b"GET /held HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
         waiting.write_all(held).unwrap();
         app.asked.recv_timeout(PATIENCE).unwrap();
 
-        house.jump(days);
+        fixture.jump(days);
 
         app.say.send(()).unwrap();
         let mut answer = String::new();
@@ -395,30 +395,34 @@ fn ten_days_ahead_and_ten_days_back_end_nothing_and_lose_nothing() {
         console.says_back(number);
         let text = format!("{days} days, {number}");
         let last = said.last().cloned();
-        let id = house.say("news", &text);
+        let id = fixture.say("news", &text);
         assert_eq!(page.data(), text);
         said.push((id, text));
         manager.hears_the_watchdog();
 
         // Once what is old by the true time is gone, old messages have been looked for since the jump.
-        let _ = house.say("short", "from after");
+        let _ = fixture.say("short", "from after");
         until("the short history to be empty", || {
-            house.missed("short", "earliest").1.is_empty().then_some(())
+            fixture
+                .missed("short", "earliest")
+                .1
+                .is_empty()
+                .then_some(())
         });
         let texts: Vec<_> = said.iter().map(|(_, text)| text.clone()).collect();
-        assert_eq!(house.missed("news", &begin), (None, texts));
+        assert_eq!(fixture.missed("news", &begin), (None, texts));
         if let Some((cursor, _)) = last {
             let resume = format!("Last-Event-ID: {cursor}\r\n");
-            let mut again = Events::open(&house, "/events/news", &resume);
+            let mut again = Events::open(&fixture, "/events/news", &resume);
             assert_eq!(again.data(), said.last().unwrap().1);
         }
-        let now = house.clock.milliseconds();
-        let status = house.admin("GET /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let now = fixture.clock.milliseconds();
+        let status = fixture.admin("GET /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         for moment in moments(&status.json()) {
             assert!(now.abs_diff(moment) < HOUR, "{days}: {moment}, now {now}");
         }
     }
-    let log = house.door.log();
+    let log = fixture.door.log();
     assert!(!log.contains("tunnel closed"), "{log}");
     assert!(!log.contains(" ERROR ") && !log.contains(" WARN "), "{log}");
     let _ = fs::metadata(file("source")).unwrap();

@@ -26,14 +26,14 @@ const KEY: &str = "6b6579206f6620746865206170702c206f66207468697274792d74776f206
 const OTHER_KEY: &str = "6f74686572206b6579206f662074686520746573742c20616c736f2033322042";
 
 /// A door, an app with GRIP behind it, and the app's way to publish.
-struct House {
+struct Fixture {
     door: Door,
     app: Backend,
     _directory: tempfile::TempDir,
 }
 
 /// A door with further keys of the app, of `[app.grip]` and other tables.
-async fn house(app_keys: &str, grip_keys: &str, tables: &str) -> House {
+async fn fixture(app_keys: &str, grip_keys: &str, tables: &str) -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let key = directory.path().join("grip.key");
     std::fs::write(&key, KEY).unwrap();
@@ -45,7 +45,7 @@ async fn house(app_keys: &str, grip_keys: &str, tables: &str) -> House {
         app.app()
     ))
     .await;
-    House {
+    Fixture {
         door,
         app,
         _directory: directory,
@@ -63,7 +63,7 @@ fn in_a_minute() -> u64 {
     now.as_secs() + 60
 }
 
-impl House {
+impl Fixture {
     async fn post(&self, path: &str, token: Option<&str>, body: &str) -> Answer {
         let mut publisher = Wire::new(TcpStream::connect(self.door.others[0]).await.unwrap());
         let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n"));

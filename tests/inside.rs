@@ -22,13 +22,13 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::harness::{Answer, Door, Wire, until};
 
 /// A door that can be looked into.
-struct House {
+struct Fixture {
     door: Door,
     socket: PathBuf,
     _directory: TempDir,
 }
 
-impl House {
+impl Fixture {
     async fn open(settings: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("admin.sock");

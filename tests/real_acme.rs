@@ -15,7 +15,7 @@ use crate::support::{Certificates, Door, Peer, ask, path, run, scratch, until};
 const NAME: &str = "www.noren.test";
 
 /// A door that an authority can look at.
-struct House {
+struct Fixture {
     door: Door,
     /// Of the listener that sends everybody to https.
     http: u16,
@@ -25,7 +25,7 @@ struct House {
     authority: Option<Peer>,
 }
 
-impl House {
+impl Fixture {
     fn open() -> Self {
         let files = scratch();
         Certificates::new(files.path()).sign(files.path(), "pebble", &["localhost", "127.0.0.1"]);
@@ -116,15 +116,15 @@ impl House {
 
 #[test]
 fn an_authority_looks_at_a_handshake_and_gives_a_certificate_to_a_door_that_runs() {
-    let mut house = House::open();
-    house.found(None, &[]);
-    assert!(!house.is_trusted());
-    house.wants("");
-    until("the certificate", || house.is_trusted().then_some(()));
+    let mut fixture = Fixture::open();
+    fixture.found(None, &[]);
+    assert!(!fixture.is_trusted());
+    fixture.wants("");
+    until("the certificate", || fixture.is_trusted().then_some(()));
     // The door's own certificate is still there for its own name.
-    ask(&house.door, "/").gets(200);
+    ask(&fixture.door, "/").gets(200);
 
-    let store = house.files.path().join("store");
+    let store = fixture.files.path().join("store");
     let home = fs::read_dir(&store)
         .unwrap()
         .next()
@@ -140,96 +140,96 @@ fn an_authority_looks_at_a_handshake_and_gives_a_certificate_to_a_door_that_runs
         2,
         "nothing else is left there"
     );
-    let status = house.status();
+    let status = fixture.status();
     assert_eq!(status["name"], NAME);
     assert!(
         status["next"].as_u64() < status["expires"].as_u64(),
         "{status}"
     );
     assert!(status["last_error"].is_null(), "{status}");
-    assert!(house.noren("status", &[]).contains("Certificates"));
+    assert!(fixture.noren("status", &[]).contains("Certificates"));
 
     // An existing certificate is not ordered again, and is served without the authority too.
-    drop(house.authority.take());
-    let _ = house.noren("reload", &[]);
-    assert!(house.is_trusted());
-    let log = house.door.log();
+    drop(fixture.authority.take());
+    let _ = fixture.noren("reload", &[]);
+    assert!(fixture.is_trusted());
+    let log = fixture.door.log();
     assert_eq!(log.matches("asking for a certificate").count(), 1, "{log}");
     assert_eq!(log.matches("account made").count(), 1, "{log}");
 }
 
 #[test]
 fn an_authority_asks_for_a_file_where_everybody_else_is_sent_to_https() {
-    let mut house = House::open();
+    let mut fixture = Fixture::open();
     let key = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
-    fs::write(house.files.path().join("key"), format!("{key}\n")).unwrap();
+    fs::write(fixture.files.path().join("key"), format!("{key}\n")).unwrap();
     // Nobody is at the port for handshakes, and nobody has an account without the key.
-    house.found(Some((house.http, 1)), &["86400", "kid-1", key]);
-    house.wants(&format!(
+    fixture.found(Some((fixture.http, 1)), &["86400", "kid-1", key]);
+    fixture.wants(&format!(
         "challenge = 'http-01'\nkey-id = 'kid-1'\nkey-file = '{}'",
-        path(&house.files, "key")
+        path(&fixture.files, "key")
     ));
-    until("the certificate", || house.is_trusted().then_some(()));
+    until("the certificate", || fixture.is_trusted().then_some(()));
     let url = format!(
         "http://localhost:{}/.well-known/acme-challenge/x",
-        house.http
+        fixture.http
     );
-    ask(&house.door, &url).gets(308);
+    ask(&fixture.door, &url).gets(308);
 }
 
 #[test]
 fn a_certificate_is_renewed_before_it_ends() {
-    let mut house = House::open();
-    house.found(None, &["30"]);
-    house.wants("");
-    until("the certificate", || house.is_trusted().then_some(()));
-    let first = house.serial();
+    let mut fixture = Fixture::open();
+    fixture.found(None, &["30"]);
+    fixture.wants("");
+    until("the certificate", || fixture.is_trusted().then_some(()));
+    let first = fixture.serial();
     until("another certificate", || {
-        (house.serial() != first).then_some(())
+        (fixture.serial() != first).then_some(())
     });
-    assert!(house.is_trusted());
-    let log = house.door.log();
+    assert!(fixture.is_trusted());
+    let log = fixture.door.log();
     assert_eq!(log.matches("account made").count(), 1, "{log}");
-    let issued = house.authority.as_mut().unwrap().count("issued");
+    let issued = fixture.authority.as_mut().unwrap().count("issued");
     assert!((2..=4).contains(&issued), "{issued} certificates");
 }
 
 #[test]
 fn a_certificate_is_renewed_when_the_authority_says_so_but_not_again_and_again() {
-    let mut house = House::open();
+    let mut fixture = Fixture::open();
     // By its age it would not be due before most of a minute has gone.
-    house.found(None, &["100", "windows"]);
-    house.wants("");
-    until("the certificate", || house.is_trusted().then_some(()));
-    let first = house.serial();
-    let _ = house.noren("reload", &[]);
+    fixture.found(None, &["100", "windows"]);
+    fixture.wants("");
+    until("the certificate", || fixture.is_trusted().then_some(()));
+    let first = fixture.serial();
+    let _ = fixture.noren("reload", &[]);
     until("the word of the authority", || {
-        let log = house.door.log();
+        let log = fixture.door.log();
         log.contains("renewed earlier").then_some(())
     });
     until("another certificate", || {
-        (house.serial() != first).then_some(())
+        (fixture.serial() != first).then_some(())
     });
     // The window of this one is over too, and still it is left in peace for a while.
-    let _ = house.noren("reload", &[]);
-    let status = house.status();
+    let _ = fixture.noren("reload", &[]);
+    let status = fixture.status();
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
     assert!(
         u128::from(status["next"].as_u64().unwrap()) > now,
         "{status}"
     );
-    let authority = house.authority.as_mut().unwrap();
+    let authority = fixture.authority.as_mut().unwrap();
     assert!(authority.count("windows") >= 1);
     assert_eq!(authority.count("issued"), 2);
 }
 
 #[test]
 fn a_name_that_the_authority_cannot_reach_is_told_and_tried_again_after_a_reload() {
-    let mut house = House::open();
-    house.found(Some((1, house.door.port)), &[]);
-    house.wants("challenge = 'http-01'");
+    let mut fixture = Fixture::open();
+    fixture.found(Some((1, fixture.door.port)), &[]);
+    fixture.wants("challenge = 'http-01'");
     let error = until("the failure", || {
-        let status = house.status();
+        let status = fixture.status();
         status["last_error"].as_str().map(str::to_owned)
     });
     assert!(error.contains("refused"), "{error}");
@@ -238,25 +238,25 @@ fn a_name_that_the_authority_cannot_reach_is_told_and_tried_again_after_a_reload
         "{error}"
     );
     assert!(
-        house.door.log().contains("no certificate"),
+        fixture.door.log().contains("no certificate"),
         "{}",
-        house.door.log()
+        fixture.door.log()
     );
-    assert!(house.status()["expires"].is_null());
-    ask(&house.door, "/").gets(200);
+    assert!(fixture.status()["expires"].is_null());
+    ask(&fixture.door, "/").gets(200);
 
-    house.wants("challenge = 'tls-alpn-01'");
-    until("the certificate", || house.is_trusted().then_some(()));
-    assert!(house.status()["last_error"].is_null());
+    fixture.wants("challenge = 'tls-alpn-01'");
+    until("the certificate", || fixture.is_trusted().then_some(()));
+    assert!(fixture.status()["last_error"].is_null());
 }
 
 #[test]
 fn what_an_authority_that_looks_at_once_has_not_seen_is_told_with_the_remedy() {
-    let mut house = House::open();
-    house.found(Some((1, house.door.port)), &["hasty"]);
-    house.wants("challenge = 'http-01'");
+    let mut fixture = Fixture::open();
+    fixture.found(Some((1, fixture.door.port)), &["hasty"]);
+    fixture.wants("challenge = 'http-01'");
     let error = until("the failure", || {
-        let status = house.status();
+        let status = fixture.status();
         status["last_error"].as_str().map(str::to_owned)
     });
     assert!(error.contains("refused"), "{error}");
@@ -268,21 +268,21 @@ fn what_an_authority_that_looks_at_once_has_not_seen_is_told_with_the_remedy() {
 
 #[test]
 fn an_account_that_the_authority_has_lost_is_made_again() {
-    let mut house = House::open();
-    house.found(None, &[]);
-    house.wants("");
-    until("the certificate", || house.is_trusted().then_some(()));
+    let mut fixture = Fixture::open();
+    fixture.found(None, &[]);
+    fixture.wants("");
+    until("the certificate", || fixture.is_trusted().then_some(()));
     // Another one begins with nothing, and the account of the first is put where its own would be.
-    let store = house.files.path().join("store");
+    let store = fixture.files.path().join("store");
     let before = fs::read_dir(&store)
         .unwrap()
         .next()
         .unwrap()
         .unwrap()
         .path();
-    drop(house.authority.take());
-    house.found(None, &[]);
-    let authority = house.authority.as_ref().unwrap();
+    drop(fixture.authority.take());
+    fixture.found(None, &[]);
+    let authority = fixture.authority.as_ref().unwrap();
     let home = store.join(
         authority
             .address
@@ -308,10 +308,10 @@ fn an_account_that_the_authority_has_lost_is_made_again() {
             .replace("localhost-", "localhost:"),
     );
     fs::write(home.join("account.json"), account).unwrap();
-    house.wants("");
+    fixture.wants("");
     until("the loss", || {
-        house.door.log().contains("no certificate").then_some(())
+        fixture.door.log().contains("no certificate").then_some(())
     });
-    let _ = house.noren("reload", &[]);
-    until("the certificate", || house.is_trusted().then_some(()));
+    let _ = fixture.noren("reload", &[]);
+    until("the certificate", || fixture.is_trusted().then_some(()));
 }

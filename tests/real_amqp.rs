@@ -11,14 +11,14 @@ use std::ops::{Deref, DerefMut};
 use crate::support::{Peer, Rabbit, SourceDoor, alone};
 
 /// A broker, something that publishes into it, and a door with an admin socket.
-struct House {
+struct Fixture {
     rabbit: Rabbit,
     publisher: Peer,
     source: SourceDoor,
     _alone: std::sync::MutexGuard<'static, ()>,
 }
 
-impl House {
+impl Fixture {
     /// `SOURCE` in the tables is the beginning of a source's table: its kind, and the broker.
     #[track_caller]
     fn open(exchange: &str, tables: &str) -> Self {
@@ -41,7 +41,7 @@ impl House {
     }
 }
 
-impl Deref for House {
+impl Deref for Fixture {
     type Target = SourceDoor;
 
     fn deref(&self) -> &SourceDoor {
@@ -49,7 +49,7 @@ impl Deref for House {
     }
 }
 
-impl DerefMut for House {
+impl DerefMut for Fixture {
     fn deref_mut(&mut self) -> &mut SourceDoor {
         &mut self.source
     }
@@ -73,17 +73,17 @@ const NOVA: &str = "[[channel]]\nname = \"nova.*\"\nSOURCE\nexchange = \"nova\"\
 
 #[test]
 fn what_oslo_messaging_publishes_reaches_the_channel_of_its_project_without_its_context() {
-    let mut house = House::open("nova topic no", NOVA);
-    house.connected();
+    let mut fixture = Fixture::open("nova topic no", NOVA);
+    fixture.connected();
     for (project, instance) in [("0f1e", "i-1"), ("aaaa", "i-2")] {
-        house.publisher.ask(&format!(
+        fixture.publisher.ask(&format!(
             "notify nova compute.instance.update {{\"project\": \"{project}\", \"payload\": \
              {{\"instance_id\": \"{instance}\", \"display_name\": \"web é\", \
              \"_context_auth_token\": \"secret-token\"}}}}"
         ));
     }
     for (project, instance) in [("0f1e", "i-1"), ("aaaa", "i-2")] {
-        let messages = house.first(&format!("nova.{project}"), 1);
+        let messages = fixture.first(&format!("nova.{project}"), 1);
         let message = messages.first().expect("a message");
         assert_eq!(message["event"], "compute.instance.update");
         assert_eq!(message["key"], instance);
@@ -96,52 +96,52 @@ fn what_oslo_messaging_publishes_reaches_the_channel_of_its_project_without_its_
             "{text}"
         );
     }
-    assert!(!house.log().contains("secret"));
+    assert!(!fixture.log().contains("secret"));
 }
 
 #[test]
 fn a_notification_that_is_sent_twice_is_published_once_and_one_that_does_not_fit_is_refused() {
-    let mut house = House::open("nova topic no", NOVA);
-    house.connected();
+    let mut fixture = Fixture::open("nova topic no", NOVA);
+    fixture.connected();
     let notification = r#"{"event_type": "a", "_unique_id": "ID", "payload": {"instance_id": "i", "tenant_id": "t"}}"#;
     for id in ["one", "two"] {
         let body = notification.replace("ID", id);
-        house
+        fixture
             .publisher
             .ask(&format!("twice nova notifications.info {body}"));
     }
-    house.publisher.ask(concat!(
+    fixture.publisher.ask(concat!(
         r#"send nova notifications.info {"event_type": "a", "#,
         r#""payload": {"instance_id": "i", "secret": "word"}}"#
     ));
-    house.until_logged("it has no tenant");
+    fixture.until_logged("it has no tenant");
     let last = notification
         .replace("ID", "three")
         .replace("\"a\"", "\"last\"");
-    house
+    fixture
         .publisher
         .ask(&format!("send nova notifications.info {last}"));
-    let messages = house.first("nova.t", 3);
+    let messages = fixture.first("nova.t", 3);
     let events: Vec<_> = messages.iter().map(|one| one["event"].clone()).collect();
     assert_eq!(events, ["a", "a", "last"]);
-    assert!(!house.log().contains("word"));
+    assert!(!fixture.log().contains("word"));
 }
 
 #[test]
 fn a_nasqueron_notification_arrives_in_its_exact_form_without_what_it_was_made_of() {
-    let mut house = House::open(
+    let mut fixture = Fixture::open(
         "notifications topic yes",
         "[[channel]]\nname = \"news\"\nSOURCE\nexchange = \"notifications\"\nformat = \"nasqueron\"\n",
     );
-    house.connected();
-    house.publisher.ask(concat!(
+    fixture.connected();
+    fixture.publisher.ask(concat!(
         r#"send notifications nasqueron.ci.jenkins.completed.success {"service":"Jenkins","#,
         r#""project":"Nasqueron","group":"ci","rawContent":{"name":"asgard","#,
         r#""build":{"number":18,"phase":"COMPLETED","status":"SUCCESS"}},"#,
         r#""type":"completed.success","text":"Jenkins job asgard has been completed: success","#,
         r#""link":"http:\/\/localhost:8080\/job\/asgard\/18\/"}"#
     ));
-    let messages = house.first("news", 1);
+    let messages = fixture.first("news", 1);
     assert_eq!(
         messages.first().expect("a message")["data"],
         serde_json::json!({

@@ -28,13 +28,13 @@ fn command(page: &str) -> String {
 }
 
 /// An app behind a door; it ends with the test.
-struct House {
+struct Fixture {
     door: Door,
     app: Child,
     directory: tempfile::TempDir,
 }
 
-impl House {
+impl Fixture {
     #[track_caller]
     fn open(page: &str) -> Self {
         let directory = scratch();
@@ -73,7 +73,7 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for Fixture {
     #[expect(
         clippy::print_stderr,
         reason = "the harness shows it only for a test that fails"
@@ -92,27 +92,27 @@ impl Drop for House {
 /// A visitor listens, says a note, which comes over the channel, and logs out, which ends what is open.
 #[track_caller]
 fn shows_notes(page: &str) {
-    let house = House::open(page);
+    let fixture = Fixture::open(page);
     until("the app to answer", || {
-        (ask(&house.door, "/").send().status == 200).then_some(())
+        (ask(&fixture.door, "/").send().status == 200).then_some(())
     });
     assert!(
-        ask(&house.door, "/")
+        ask(&fixture.door, "/")
             .gets(200)
             .text()
             .contains("/events/-/noren.js")
     );
     let stream = |cookie: &str| {
-        house
+        fixture
             .ask("/events/notes", cookie)
             .header("Accept: text/event-stream")
             .with("--max-time", "60")
     };
     stream("a=b").gets(401);
-    ask(&house.door, "/notes")
+    ask(&fixture.door, "/notes")
         .with("--data", "text=hello")
         .gets(401);
-    let login = ask(&house.door, "/login")
+    let login = ask(&fixture.door, "/login")
         .with("--data", "name=cook")
         .gets(303);
     let cookies: Vec<_> = login
@@ -122,7 +122,7 @@ fn shows_notes(page: &str) {
         .map(str::to_owned)
         .collect();
     let cookie = cookies.join("; ");
-    let heard = path(&house.directory, "heard");
+    let heard = path(&fixture.directory, "heard");
     let mut listener = stream(&cookie)
         .with("--output", &heard)
         .into_command()
@@ -130,9 +130,9 @@ fn shows_notes(page: &str) {
         .spawn()
         .expect("curl is installed");
     until("the listener", || {
-        house.door.log().contains("opened").then_some(())
+        fixture.door.log().contains("opened").then_some(())
     });
-    let said = house
+    let said = fixture
         .ask("/notes", &cookie)
         .with("--data", "text=soup %26 tea")
         .send();
@@ -147,16 +147,16 @@ fn shows_notes(page: &str) {
         let is_there = text.contains("event: note") && text.contains("soup & tea");
         (is_there && text.contains("cook")).then_some(())
     });
-    let question = house.ask("/session", &cookie).send();
+    let question = fixture.ask("/session", &cookie).send();
     assert!(matches!(question.status, 200 | 204), "{}", question.head);
-    house.ask("/logout", &cookie).with("--data", "").gets(303);
+    fixture.ask("/logout", &cookie).with("--data", "").gets(303);
     until("the end of the stream", || {
         listener.try_wait().expect("the state of a child")
     });
     assert!(
-        house.door.log().contains("user=\"cook\""),
+        fixture.door.log().contains("user=\"cook\""),
         "{}",
-        house.door.log()
+        fixture.door.log()
     );
 }
 

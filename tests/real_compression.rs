@@ -7,13 +7,13 @@ use std::process::{Command, Stdio};
 
 use crate::support::{Door, alone, ask, browser, path, python, run, scratch, until};
 
-struct House {
+struct Fixture {
     door: Door,
     directory: tempfile::TempDir,
     lines: Vec<String>,
 }
 
-impl House {
+impl Fixture {
     /// A channel with messages of many sizes, one that is not compressed, and one that is for bearers of a token.
     fn open() -> Self {
         let directory = scratch();
@@ -44,21 +44,21 @@ impl House {
             }
             format!("{line}x{}", "\u{e9}".repeat(size % 16))
         });
-        let house = Self {
+        let fixture = Self {
             door,
             lines: lines.collect(),
             directory,
         };
-        fs::write(house.file("lines"), house.lines.join("\n")).expect("a file");
+        fs::write(fixture.file("lines"), fixture.lines.join("\n")).expect("a file");
         for channel in ["a", "b", "closed", "asked"] {
             let mut command = Command::new(env!("CARGO_BIN_EXE_noren"));
-            let socket = house.file("admin.sock");
-            let input = File::open(house.file("lines")).expect("the file");
+            let socket = fixture.file("admin.sock");
+            let input = File::open(fixture.file("lines")).expect("the file");
             let published = command.args(["publish", channel, "--socket", &socket]);
             let published = published.stdin(Stdio::from(input)).status();
             assert!(published.is_ok_and(|status| status.success()));
         }
-        house
+        fixture
     }
 
     fn file(&self, name: &str) -> String {
@@ -125,24 +125,24 @@ fn data_of(stream: &str) -> String {
 #[test]
 fn pythons_library_reads_and_writes_compressed_messages_by_every_offer() {
     let _alone = alone();
-    let house = House::open();
-    let url = house
+    let fixture = Fixture::open();
+    let url = fixture
         .door
         .url("/events/a?format=plain")
         .replace("https", "wss");
-    let authority = house.door.file("ca.pem");
+    let authority = fixture.door.file("ca.pem");
     let mut command = python("deflate_client.py");
-    let ran = run(command.args([&url, &authority, &house.file("lines")])).well();
+    let ran = run(command.args([&url, &authority, &fixture.file("lines")])).well();
     assert_eq!(ran.stdout, "offers=28 ok\n");
 }
 
 #[test]
 fn chromium_reads_compressed_messages_and_streams_as_they_come() {
     let _alone = alone();
-    let house = House::open();
-    let certificate = house.door.file("door.pem");
-    let count = house.lines.len().to_string();
-    let url = house.door.url("");
+    let fixture = Fixture::open();
+    let certificate = fixture.door.file("door.pem");
+    let count = fixture.lines.len().to_string();
+    let url = fixture.door.url("");
     let ran = run(browser("compressed_page.mjs").args([
         "--url",
         &url,
@@ -157,17 +157,17 @@ fn chromium_reads_compressed_messages_and_streams_as_they_come() {
 
 #[test]
 fn a_whole_stream_in_gzip_is_what_gzip_reads() {
-    let house = House::open();
-    let expected = house.events();
-    let read = house.stream(("gzip", "gz"), &["gzip", "--decompress", "--stdout"]);
+    let fixture = Fixture::open();
+    let expected = fixture.events();
+    let read = fixture.stream(("gzip", "gz"), &["gzip", "--decompress", "--stdout"]);
     assert_eq!(data_of(&read), expected);
 }
 
 #[test]
 fn a_whole_stream_in_zstd_is_what_zstd_reads() {
-    let house = House::open();
-    let expected = house.events();
-    let read = house.stream(
+    let fixture = Fixture::open();
+    let expected = fixture.events();
+    let read = fixture.stream(
         ("zstd", "zst"),
         &["zstd", "--decompress", "--stdout", "--quiet"],
     );
@@ -176,30 +176,30 @@ fn a_whole_stream_in_zstd_is_what_zstd_reads() {
 
 #[test]
 fn only_what_is_open_to_all_is_compressed_unless_it_is_asked_for() {
-    let house = House::open();
+    let fixture = Fixture::open();
     let both = "Accept-Encoding: gzip, zstd";
     assert!(
-        house
+        fixture
             .headers("a", &[both])
             .contains("content-encoding: zstd")
     );
     assert!(
-        house
+        fixture
             .headers("a", &["Accept-Encoding: gzip"])
             .contains("vary: accept-encoding")
     );
     assert!(
-        !house
+        !fixture
             .headers("a", &["Accept-Encoding: br"])
             .contains("content-encoding")
     );
-    assert!(!house.headers("b", &[both]).contains("content-encoding"));
-    assert!(!house.headers("a,b", &[both]).contains("content-encoding"));
+    assert!(!fixture.headers("b", &[both]).contains("content-encoding"));
+    assert!(!fixture.headers("a,b", &[both]).contains("content-encoding"));
     for (channel, compressed) in [("closed", false), ("asked", true)] {
         let signed =
-            run(python("channel_token.py").args(["HS256", &house.file("key"), channel])).well();
+            run(python("channel_token.py").args(["HS256", &fixture.file("key"), channel])).well();
         let bearer = format!("Authorization: Bearer {}", signed.stdout.trim());
-        let headers = house.headers(channel, &[both, &bearer]);
+        let headers = fixture.headers(channel, &[both, &bearer]);
         assert!(headers.contains("text/event-stream"), "{headers}");
         assert_eq!(
             headers.contains("content-encoding: zstd"),

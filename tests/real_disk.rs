@@ -23,7 +23,7 @@ use tempfile::TempDir;
 use crate::support::{PATIENCE, Process, Ran, path, run, scratch, until};
 
 /// The program on a disk of its own, and where it is told and heard.
-struct House {
+struct Fixture {
     directory: TempDir,
     program: Child,
 }
@@ -31,7 +31,7 @@ struct House {
 /// A response: its status, its head and its body.
 struct Response(u16, String, String);
 
-impl House {
+impl Fixture {
     /// Its files cannot be larger than this.
     fn open(most: &str) -> Self {
         let directory = scratch();
@@ -217,7 +217,7 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for Fixture {
     fn drop(&mut self) {
         let _ = self.program.kill();
         let _ = self.program.wait();
@@ -240,9 +240,9 @@ fn label(text: &str) -> String {
 struct Page(String, Vec<String>);
 
 impl Page {
-    fn hear(&mut self, house: &House) {
+    fn hear(&mut self, fixture: &Fixture) {
         let target = format!("/events/log,live?last-event-id={}&wait=0", self.0);
-        let answer = house.ask("door.sock", "GET", &target, "").unwrap();
+        let answer = fixture.ask("door.sock", "GET", &target, "").unwrap();
         let object: Value = serde_json::from_str(&answer.2).unwrap();
         assert_eq!(object["reset"], Value::Null, "{}", answer.2);
         object["id"].as_str().unwrap().clone_into(&mut self.0);
@@ -257,63 +257,63 @@ impl Page {
 
 #[test]
 fn what_a_full_disk_refuses_was_seen_by_nobody_and_with_room_all_goes_on() {
-    let mut house = House::open("unlimited");
-    house.until_it_serves();
+    let mut fixture = Fixture::open("unlimited");
+    fixture.until_it_serves();
     let mut page = Page("earliest".to_owned(), Vec::new());
-    assert_eq!(house.publish("log", "first").0, 202);
-    house.fill(house.program.id());
+    assert_eq!(fixture.publish("log", "first").0, 202);
+    fixture.fill(fixture.program.id());
     let mut taken = vec!["first".to_owned()];
-    taken.extend(house.publish_until_refused());
+    taken.extend(fixture.publish_until_refused());
 
-    let Response(status, head, refusal) = house.publish("log", &text(0));
+    let Response(status, head, refusal) = fixture.publish("log", &text(0));
     assert_eq!(status, 503, "{refusal}");
     assert!(head.to_lowercase().contains("retry-after"), "{head}");
     assert!(
         refusal.contains("full") && !refusal.contains('/'),
         "{refusal}"
     );
-    assert!(house.trouble("log").unwrap().contains("history.redb"));
-    assert_eq!(house.trouble("live"), None);
-    assert!(house.metrics().contains("noren_channel_disk_trouble 1"));
-    assert!(house.log().contains("make room on the disk of hub.store"));
+    assert!(fixture.trouble("log").unwrap().contains("history.redb"));
+    assert_eq!(fixture.trouble("live"), None);
+    assert!(fixture.metrics().contains("noren_channel_disk_trouble 1"));
+    assert!(fixture.log().contains("make room on the disk of hub.store"));
     // A channel in memory does not need the disk.
-    assert_eq!(house.publish("live", "live").0, 202);
-    let mut lines = UnixStream::connect(path(&house.directory, "lines.sock")).unwrap();
+    assert_eq!(fixture.publish("live", "live").0, 202);
+    let mut lines = UnixStream::connect(path(&fixture.directory, "lines.sock")).unwrap();
     lines
         .write_all(format!("{}\n", "y".repeat(60_000)).as_bytes())
         .unwrap();
     until("the source to say that its message was dropped", || {
-        let status = house.ask("admin.sock", "GET", "/status", "").unwrap().2;
+        let status = fixture.ask("admin.sock", "GET", "/status", "").unwrap().2;
         let status: Value = serde_json::from_str(&status).unwrap();
         (status["sources"][0]["refused"] == 1).then_some(())
     });
-    page.hear(&house);
+    page.hear(&fixture);
     taken.push("live".to_owned());
     assert_eq!(page.1, taken);
 
-    House::limit(house.program.id(), "unlimited");
+    Fixture::limit(fixture.program.id(), "unlimited");
     until("the trouble to end by itself", || {
-        house.trouble("log").is_none().then_some(())
+        fixture.trouble("log").is_none().then_some(())
     });
-    assert_eq!(house.publish("log", "again").0, 202);
-    page.hear(&house);
+    assert_eq!(fixture.publish("log", "again").0, 202);
+    page.hear(&fixture);
     taken.push("again".to_owned());
     assert_eq!(page.1, taken);
-    house.restart("unlimited");
+    fixture.restart("unlimited");
     taken.retain(|text| text != "live");
-    assert_eq!(house.history("log"), taken);
+    assert_eq!(fixture.history("log"), taken);
 }
 
 #[test]
 fn lines_that_a_full_disk_refuses_are_told_from_those_that_it_took() {
-    let house = House::open("unlimited");
-    house.until_it_serves();
-    assert_eq!(house.publish("log", "first").0, 202);
-    house.fill(house.program.id());
+    let fixture = Fixture::open("unlimited");
+    fixture.until_it_serves();
+    assert_eq!(fixture.publish("log", "first").0, 202);
+    fixture.fill(fixture.program.id());
     let lines: Vec<_> = (0..400)
         .map(|number| format!("{{\"data\":\"{}\"}}\n", text(number)))
         .collect();
-    let Response(status, _, told) = house
+    let Response(status, _, told) = fixture
         .ask_with(
             "admin.sock",
             "POST /publish/log",
@@ -322,7 +322,7 @@ fn lines_that_a_full_disk_refuses_are_told_from_those_that_it_took() {
         )
         .unwrap();
     assert_eq!(status, 503, "{told}");
-    let mut kept = house.history("log");
+    let mut kept = fixture.history("log");
     assert_eq!(kept.remove(0), "first");
     let number = |before: &str, after: &str| -> usize {
         let (_, rest) = told.split_once(before).expect(&told);
@@ -346,65 +346,65 @@ const READ_ONLY: &str = "mount -t tmpfs -o ro tmpfs \"$DISK\" || exit 1; \
 
 #[test]
 fn with_a_disk_that_can_only_be_read_noren_starts_and_writes_once_it_can() {
-    let mut house = House::open("unlimited");
-    house.until_it_serves();
-    house.kill();
-    let store = path(&house.directory, "store");
-    house.program = Command::new("unshare")
+    let mut fixture = Fixture::open("unlimited");
+    fixture.until_it_serves();
+    fixture.kill();
+    let store = path(&fixture.directory, "store");
+    fixture.program = Command::new("unshare")
         .args(["--mount", "sh", "-c", READ_ONLY, "sh"])
         .args([env!("CARGO_BIN_EXE_noren"), "serve", "--config"])
-        .arg(path(&house.directory, "noren.toml"))
+        .arg(path(&fixture.directory, "noren.toml"))
         .env("DISK", &store)
-        .current_dir(house.directory.path())
+        .current_dir(fixture.directory.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
         .expect("unshare, of util-linux");
-    house.until_it_serves();
-    let Response(status, _, refusal) = house.publish("log", "refused");
+    fixture.until_it_serves();
+    let Response(status, _, refusal) = fixture.publish("log", "refused");
     assert_eq!(status, 503, "{refusal}");
     assert!(
         refusal.contains("can only be read") && !refusal.contains('/'),
         "{refusal}"
     );
-    assert!(house.trouble("log").is_some());
-    let Response(status, _, ready) = house.ask("admin.sock", "GET", "/readyz", "").unwrap();
+    assert!(fixture.trouble("log").is_some());
+    let Response(status, _, ready) = fixture.ask("admin.sock", "GET", "/readyz", "").unwrap();
     assert_eq!(status, 200, "{ready}");
     assert!(
         ready.starts_with("ok\n") && ready.contains("can only be read"),
         "{ready}"
     );
-    assert_eq!(house.publish("live", "live").0, 202);
-    fs::write(path(&house.directory, "writable"), "").unwrap();
+    assert_eq!(fixture.publish("live", "live").0, 202);
+    fs::write(path(&fixture.directory, "writable"), "").unwrap();
     until("the trouble to end by itself", || {
-        house.trouble("log").is_none().then_some(())
+        fixture.trouble("log").is_none().then_some(())
     });
-    assert_eq!(house.publish("log", "taken").0, 202);
-    assert_eq!(house.history("log"), ["taken"]);
+    assert_eq!(fixture.publish("log", "taken").0, 202);
+    assert_eq!(fixture.history("log"), ["taken"]);
     assert_eq!(
-        house.ask("admin.sock", "GET", "/readyz", "").unwrap().2,
+        fixture.ask("admin.sock", "GET", "/readyz", "").unwrap().2,
         "ok\n"
     );
 }
 
 #[test]
 fn with_a_full_disk_noren_starts_and_its_channels_on_disk_wait_for_room() {
-    let house = House::open("0");
-    house.until_it_serves();
-    assert!(house.trouble("log").is_some());
-    let Response(status, _, refusal) = house.publish("log", "refused");
+    let fixture = Fixture::open("0");
+    fixture.until_it_serves();
+    assert!(fixture.trouble("log").is_some());
+    let Response(status, _, refusal) = fixture.publish("log", "refused");
     assert_eq!(status, 503, "{refusal}");
     assert!(!refusal.contains('/'), "{refusal}");
-    assert_eq!(house.publish("live", "live").0, 202);
-    assert_eq!(house.history("log"), [""; 0]);
-    assert!(!house.upgrade().status.success());
-    assert_eq!(house.publish("log", "refused").0, 503);
-    House::limit(house.program.id(), "unlimited");
+    assert_eq!(fixture.publish("live", "live").0, 202);
+    assert_eq!(fixture.history("log"), [""; 0]);
+    assert!(!fixture.upgrade().status.success());
+    assert_eq!(fixture.publish("log", "refused").0, 503);
+    Fixture::limit(fixture.program.id(), "unlimited");
     until("the trouble to end by itself", || {
-        house.trouble("log").is_none().then_some(())
+        fixture.trouble("log").is_none().then_some(())
     });
-    assert_eq!(house.publish("log", "taken").0, 202);
-    assert_eq!(house.history("log"), ["taken"]);
+    assert_eq!(fixture.publish("log", "taken").0, 202);
+    assert_eq!(fixture.history("log"), ["taken"]);
 }
 
 #[test]
@@ -417,9 +417,9 @@ fn with_a_full_disk_a_first_start_serves_a_certificate_that_it_cannot_keep() {
         path(&directory, "admin.sock"),
     );
     fs::write(path(&directory, "noren.toml"), settings).unwrap();
-    let program = House::start(&directory, "0");
-    let house = House { directory, program };
-    house.until_it_serves();
+    let program = Fixture::start(&directory, "0");
+    let fixture = Fixture { directory, program };
+    fixture.until_it_serves();
     let page = run(Command::new("curl").args([
         "--silent",
         "--insecure",
@@ -428,7 +428,7 @@ fn with_a_full_disk_a_first_start_serves_a_certificate_that_it_cannot_keep() {
         "https://localhost/",
     ]));
     assert!(page.well().stdout.contains("no app behind it yet"));
-    let log = house.log();
+    let log = fixture.log();
     assert!(
         log.contains("the self-signed certificate cannot be kept"),
         "{log}"
@@ -437,80 +437,80 @@ fn with_a_full_disk_a_first_start_serves_a_certificate_that_it_cannot_keep() {
 
 #[test]
 fn a_history_that_was_there_is_shown_though_the_disk_is_full_after_a_kill() {
-    let mut house = House::open("unlimited");
-    house.until_it_serves();
-    house.publish("log", "first");
-    house.fill(house.program.id());
+    let mut fixture = Fixture::open("unlimited");
+    fixture.until_it_serves();
+    fixture.publish("log", "first");
+    fixture.fill(fixture.program.id());
     let mut taken = vec!["first".to_owned()];
-    taken.extend(house.publish_until_refused());
-    let size = fs::metadata(path(&house.directory, "store/history.redb"))
+    taken.extend(fixture.publish_until_refused());
+    let size = fs::metadata(path(&fixture.directory, "store/history.redb"))
         .unwrap()
         .len();
-    house.restart(&size.to_string());
-    assert_eq!(house.publish("log", &text(0)).0, 503);
+    fixture.restart(&size.to_string());
+    assert_eq!(fixture.publish("log", &text(0)).0, 503);
     let found = until("the history", || {
-        let answer = house.ask(
+        let answer = fixture.ask(
             "door.sock",
             "GET",
             "/events/log?last-event-id=earliest&wait=0",
             "",
         );
-        (answer.unwrap().0 == 200).then(|| house.history("log"))
+        (answer.unwrap().0 == 200).then(|| fixture.history("log"))
     });
     assert_eq!(found, taken);
-    House::limit(house.program.id(), "unlimited");
+    Fixture::limit(fixture.program.id(), "unlimited");
     until("the trouble to end by itself", || {
-        house.trouble("log").is_none().then_some(())
+        fixture.trouble("log").is_none().then_some(())
     });
-    assert_eq!(house.publish("log", "again").0, 202);
+    assert_eq!(fixture.publish("log", "again").0, 202);
     taken.push("again".to_owned());
-    house.restart("unlimited");
-    assert_eq!(house.history("log"), taken);
+    fixture.restart("unlimited");
+    assert_eq!(fixture.history("log"), taken);
 }
 
 #[test]
 fn an_upgrade_on_a_full_disk_leaves_no_process_that_takes_what_it_does_not_keep() {
-    let mut house = House::open("unlimited");
-    house.until_it_serves();
-    house.publish("log", "first");
-    house.fill(house.program.id());
+    let mut fixture = Fixture::open("unlimited");
+    fixture.until_it_serves();
+    fixture.publish("log", "first");
+    fixture.fill(fixture.program.id());
     let mut taken = vec!["first".to_owned()];
-    taken.extend(house.publish_until_refused());
+    taken.extend(fixture.publish_until_refused());
     // One that fails at something else, with the histories in its hands.
-    let file = path(&house.directory, "noren.toml");
+    let file = path(&fixture.directory, "noren.toml");
     let good = fs::read_to_string(&file).unwrap();
     let bad = "[[listener]]\naddress = '192.0.2.1:1'\nprotocol = 'http'\n";
     fs::write(&file, format!("{good}{bad}")).unwrap();
-    assert!(!house.upgrade().status.success());
+    assert!(!fixture.upgrade().status.success());
     fs::write(&file, good).unwrap();
-    let answer = house.publish("log", &text(0));
+    let answer = fixture.publish("log", &text(0));
     assert_eq!(answer.0, 503, "{}", answer.2);
     let reload = run(Command::new(env!("CARGO_BIN_EXE_noren")).args([
         "reload",
         "--socket",
-        &path(&house.directory, "admin.sock"),
+        &path(&fixture.directory, "admin.sock"),
     ]));
     let _ = reload.well();
     // And one that may succeed.
-    let upgraded = house.upgrade();
+    let upgraded = fixture.upgrade();
     let next = upgraded
         .status
         .success()
         .then(|| Process::after_upgrade(&upgraded));
-    let process = next.as_ref().map_or(house.program.id(), |next| next.0);
-    let answer = house.publish("log", &text(0));
+    let process = next.as_ref().map_or(fixture.program.id(), |next| next.0);
+    let answer = fixture.publish("log", &text(0));
     assert_eq!(answer.0, 503, "{}", answer.2);
-    House::limit(process, "unlimited");
+    Fixture::limit(process, "unlimited");
     for number in 0..12 {
         until("the message to be taken", || {
-            (house.publish("log", &format!("again-{number}")).0 == 202).then_some(())
+            (fixture.publish("log", &format!("again-{number}")).0 == 202).then_some(())
         });
         taken.push(format!("again-{number}"));
     }
-    assert_eq!(house.history("log"), taken);
+    assert_eq!(fixture.history("log"), taken);
     drop(next);
-    house.restart("unlimited");
-    assert_eq!(house.history("log"), taken);
+    fixture.restart("unlimited");
+    assert_eq!(fixture.history("log"), taken);
 }
 
 #[test]
@@ -527,10 +527,10 @@ fn a_recording_on_a_disk_that_is_full_is_whole_up_to_there() {
         path(&directory, "vm"),
     );
     fs::write(path(&directory, "noren.toml"), settings).unwrap();
-    let program = House::start(&directory, "4096");
-    let house = House { directory, program };
-    house.until_it_serves();
-    let mut client = UnixStream::connect(path(&house.directory, "door.sock")).unwrap();
+    let program = Fixture::start(&directory, "4096");
+    let fixture = Fixture { directory, program };
+    fixture.until_it_serves();
+    let mut client = UnixStream::connect(path(&fixture.directory, "door.sock")).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(
         client,
@@ -554,13 +554,15 @@ fn a_recording_on_a_disk_that_is_full_is_whole_up_to_there() {
         until_seen(&[sign; 100]);
     }
     until("the recording to end", || {
-        house
+        fixture
             .log()
             .contains("a recording ends before its console")
             .then_some(())
     });
     drop((client, guest));
-    until("the audit", || house.log().contains("digest").then_some(()));
+    until("the audit", || {
+        fixture.log().contains("digest").then_some(())
+    });
     let file = fs::read_dir(&recordings).unwrap().next().unwrap().unwrap();
     let mut verify = Command::new(env!("CARGO_BIN_EXE_noren"));
     let verified = run(verify.args(["recordings", "verify"]).arg(file.path())).well();

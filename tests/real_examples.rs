@@ -8,12 +8,12 @@ use crate::support::{Door, Process, Ran, path, run, scratch, until};
 const TOKEN: &str = "a-token-of-the-test";
 
 /// A door with a channel that takes messages over HTTP from whoever has the token.
-struct House {
+struct Fixture {
     door: Door,
     directory: tempfile::TempDir,
 }
 
-impl House {
+impl Fixture {
     fn open() -> Self {
         let directory = scratch();
         let token = path(&directory, "token");
@@ -60,10 +60,10 @@ struct Listener {
 }
 
 impl Listener {
-    fn start(house: &House, language: &str) -> Self {
-        let output = path(&house.directory, "heard");
+    fn start(fixture: &Fixture, language: &str) -> Self {
+        let output = path(&fixture.directory, "heard");
         let file = File::create(&output).expect("a file for what it prints");
-        let child = house
+        let child = fixture
             .example(&format!("subscribe.{language}"), "news")
             .arg("earliest")
             .stdin(Stdio::null())
@@ -96,16 +96,16 @@ impl Drop for Listener {
 
 /// Publishes and listens in one language, over an upgrade of the door; then with a wrong token and channel.
 fn publishes_and_listens(language: &str) {
-    let house = House::open();
-    let _ = house.publish(language, "@it's “ready”").well();
-    let mut listener = Listener::start(&house, language);
+    let fixture = Fixture::open();
+    let _ = fixture.publish(language, "@it's “ready”").well();
+    let mut listener = Listener::start(&fixture, language);
     listener.heard(&["message @it's “ready”"]);
     // The stream ends here, and the client has to come back to where it was.
-    let _end = house.upgrade();
-    let _ = house.publish(language, "and again").well();
+    let _end = fixture.upgrade();
+    let _ = fixture.publish(language, "and again").well();
     listener.heard(&["message @it's “ready”", "message and again"]);
 
-    let refused = run(house
+    let refused = run(fixture
         .example(&format!("publish.{language}"), "news")
         .arg("x")
         .env("NOREN_TOKEN", "another"));
@@ -116,7 +116,7 @@ fn publishes_and_listens(language: &str) {
         refused.stdout,
         refused.stderr
     );
-    let unknown = run(&mut house.example(&format!("subscribe.{language}"), "unknown"));
+    let unknown = run(&mut fixture.example(&format!("subscribe.{language}"), "unknown"));
     assert_eq!(unknown.status.code(), Some(1), "{}", unknown.stderr);
     assert!(unknown.stderr.contains("404"), "{}", unknown.stderr);
 }

@@ -10,13 +10,13 @@ use crate::support::{Door, Peer, ask, free_port, path, run, scratch, until};
 const KEY: &str = "6b6579206f6620746865206170702c206f66207468697274792d74776f206279";
 
 /// A door, and an app of `examples/grip` behind it.
-struct House {
+struct Fixture {
     door: Door,
     app: Peer,
     directory: tempfile::TempDir,
 }
 
-impl House {
+impl Fixture {
     #[track_caller]
     fn open(example: &str) -> Self {
         let directory = scratch();
@@ -122,19 +122,19 @@ fn event(id: u32, text: &str) -> String {
 
 #[test]
 fn django_eventstream_sends_events_and_returning_clients_get_what_they_missed() {
-    let house = House::open("django_app.py");
-    let first = house.client("first", "/events/", "Accept: text/event-stream");
+    let fixture = Fixture::open("django_app.py");
+    let first = fixture.client("first", "/events/", "Accept: text/event-stream");
     first.ends_with(OPENED);
-    house.get("/send/?text=one&text=two");
+    fixture.get("/send/?text=one&text=two");
     first.ends_with(&format!("{}{}", event(1, "one"), event(2, "two")));
     drop(first);
-    house.get("/send/?text=three");
-    let second = house.client("second", "/events/", "Last-Event-ID: time:1");
+    fixture.get("/send/?text=three");
+    let second = fixture.client("second", "/events/", "Last-Event-ID: time:1");
     second.ends_with(&format!("{OPENED}{}{}", event(2, "two"), event(3, "three")));
-    house.get("/send/?text=four");
+    fixture.get("/send/?text=four");
     second.ends_with(&event(4, "four"));
     // Each client has cost the app the one request that it made.
-    let requests = house.get("/requests/");
+    let requests = fixture.get("/requests/");
     let of_clients = requests
         .lines()
         .filter(|line| line.starts_with("GET /events/"));
@@ -143,17 +143,17 @@ fn django_eventstream_sends_events_and_returning_clients_get_what_they_missed() 
 
 #[test]
 fn django_grip_holds_streams_polls_and_websockets_with_four_workers() {
-    let house = House::open("django_app.py");
+    let fixture = Fixture::open("django_app.py");
     let streams: Vec<_> = (0..12)
-        .map(|number| house.client(&format!("stream{number}"), "/stream/", "X-Test: 1"))
+        .map(|number| fixture.client(&format!("stream{number}"), "/stream/", "X-Test: 1"))
         .collect();
     for stream in &streams {
         stream.ends_with("welcome\n");
     }
-    let mut poll = house.client("poll", "/poll/", "X-Test: 1");
+    let mut poll = fixture.client("poll", "/poll/", "X-Test: 1");
     // Until the door holds it, a message is not for it.
     until("the message", || {
-        house.get("/tell/?text=hello");
+        fixture.get("/tell/?text=hello");
         poll.child.try_wait().expect("a child").map(drop)
     });
     assert_eq!(poll.end(), "hello\n");
@@ -162,8 +162,8 @@ fn django_grip_holds_streams_polls_and_websockets_with_four_workers() {
         assert!(text.starts_with("welcome\nhello\n"), "{text}");
     }
     let ran = websocket(
-        &house.door.url("/chat/").replace("https", "wss"),
-        &house.door,
+        &fixture.door.url("/chat/").replace("https", "wss"),
+        &fixture.door,
     );
     assert_eq!(ran, "you said hi\nbye 1000\n");
 }
@@ -187,22 +187,22 @@ fn websocket(url: &str, door: &Door) -> String {
 #[test]
 fn apps_with_gripcontrol_with_serve_grip_and_of_plain_php_hold_and_publish() {
     for example in ["wsgi_app.py", "node_app.mjs", "php_app.php"] {
-        let house = House::open(example);
-        let stream = house.client("stream", "/stream", "X-Test: 1");
+        let fixture = Fixture::open(example);
+        let stream = fixture.client("stream", "/stream", "X-Test: 1");
         stream.ends_with("welcome\n");
-        let said = ask(&house.door, "/say?text=hello")
+        let said = ask(&fixture.door, "/say?text=hello")
             .method("POST")
             .with("--data", "")
             .gets(200);
         assert_eq!(said.text(), "said\n", "{example}");
         stream.ends_with("welcome\nhello\n");
         // Past the door the app holds nothing.
-        let direct = format!("http://{}/stream", house.app.address);
-        ask(&house.door, &direct).gets(501);
+        let direct = format!("http://{}/stream", fixture.app.address);
+        ask(&fixture.door, &direct).gets(501);
         if example != "wsgi_app.py" {
             let ran = websocket(
-                &house.door.url("/chat").replace("https", "wss"),
-                &house.door,
+                &fixture.door.url("/chat").replace("https", "wss"),
+                &fixture.door,
             );
             assert_eq!(ran, "you said hi\nbye 1000\n");
         }
@@ -241,19 +241,19 @@ type Conversation = (
 
 /// All that a client gets behind this address, without the fields of the servers themselves.
 fn conversation(
-    house: &House,
+    fixture: &Fixture,
     base: &str,
     (target, header, steps): Conversation,
 ) -> (Vec<String>, String) {
     let name = format!("{}{}", base.len(), target.replace('/', "_"));
-    let request = ask(&house.door, &format!("{base}{target}"))
+    let request = ask(&fixture.door, &format!("{base}{target}"))
         .with("--max-time", "60")
         .with(
             "--dump-header",
-            &path(&house.directory, &format!("{name}.head")),
+            &path(&fixture.directory, &format!("{name}.head")),
         )
         .header(header);
-    let client = Client::start(request.into_command(), &house.directory, &name);
+    let client = Client::start(request.into_command(), &fixture.directory, &name);
     for (step, end) in steps {
         if !step.is_empty() {
             let method = if step.starts_with("/say") {
@@ -261,12 +261,13 @@ fn conversation(
             } else {
                 "GET"
             };
-            let answer = ask(&house.door, &format!("{base}{step}")).method(method);
+            let answer = ask(&fixture.door, &format!("{base}{step}")).method(method);
             answer.with("--header", "Content-Length: 0").gets(200);
         }
         client.ends_with(end);
     }
-    let head = fs::read_to_string(path(&house.directory, &format!("{name}.head"))).expect("a head");
+    let head =
+        fs::read_to_string(path(&fixture.directory, &format!("{name}.head"))).expect("a head");
     let own = [
         "date:",
         "server:",
@@ -331,11 +332,11 @@ fn clients_get_the_same_through_the_door_and_through_pushpin() {
         ("php_app.php", of_wsgi),
         ("django_app.py", of_django),
     ] {
-        let house = House::open(example);
+        let fixture = Fixture::open(example);
         let twin = Twin::open(example);
         for talk in conversations {
-            let own = conversation(&house, &house.door.url(""), *talk);
-            let other = conversation(&house, &twin.clients, *talk);
+            let own = conversation(&fixture, &fixture.door.url(""), *talk);
+            let other = conversation(&fixture, &twin.clients, *talk);
             assert_eq!(own, other, "{example} {talk:?}");
         }
     }

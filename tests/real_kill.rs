@@ -26,14 +26,14 @@ const KILLS: usize = 100;
 const PUBLISHERS: usize = 3;
 
 /// The program, its files, and where it is told and heard.
-struct House {
+struct Fixture {
     directory: TempDir,
     config: String,
     admin: String,
     door: String,
 }
 
-impl House {
+impl Fixture {
     fn new() -> Self {
         Self::with(
             scratch(),
@@ -42,7 +42,7 @@ impl House {
     }
 
     fn with(directory: TempDir, tables: &str) -> Self {
-        let house = Self {
+        let fixture = Self {
             config: path(&directory, "noren.toml"),
             admin: path(&directory, "admin.sock"),
             door: path(&directory, "door.sock"),
@@ -52,12 +52,12 @@ impl House {
             "[[listener]]\naddress = 'unix:{}'\nprotocol = 'http'\n[admin]\nsocket = '{}'\n\
              [log]\nlevel = 'warn'\n[limits]\nconnections-per-address = 0\nrequest-rate = 0\n[hub]\nstore = '{}'\n\
              {tables}",
-            house.door,
-            house.admin,
-            path(&house.directory, "store")
+            fixture.door,
+            fixture.admin,
+            path(&fixture.directory, "store")
         );
-        std::fs::write(&house.config, settings).unwrap();
-        house
+        std::fs::write(&fixture.config, settings).unwrap();
+        fixture
     }
 
     fn start(&self) -> Program {
@@ -172,13 +172,13 @@ struct Said {
 }
 
 /// Says one thing after the other, whether or not somebody listens.
-fn speak(house: &House, publisher: usize, said: &Said) {
+fn speak(fixture: &Fixture, publisher: usize, said: &Said) {
     let mut number = 0;
     while !said.over.load(Ordering::Relaxed) {
         let text = format!("{publisher}:{number}");
         number += 1;
         said.tried.fetch_add(1, Ordering::Relaxed);
-        match house.publish(&text) {
+        match fixture.publish(&text) {
             Ok(_) => said.acknowledged.lock().unwrap().push(text),
             Err(_) => pause(Duration::from_millis(2)),
         }
@@ -186,10 +186,10 @@ fn speak(house: &House, publisher: usize, said: &Said) {
 }
 
 /// A page that comes back again and again with the last id it saw.
-fn listen(house: &House, from: String, said: &Said) -> Vec<String> {
+fn listen(fixture: &Fixture, from: String, said: &Said) -> Vec<String> {
     let (mut cursor, mut heard) = (from, Vec::new());
     while !said.silent.load(Ordering::Relaxed) {
-        match house.poll(&cursor, 1) {
+        match fixture.poll(&cursor, 1) {
             Ok((next, texts)) => {
                 cursor = next;
                 heard.extend(texts);
@@ -197,7 +197,7 @@ fn listen(house: &House, from: String, said: &Said) -> Vec<String> {
             Err(_) => pause(Duration::from_millis(2)),
         }
     }
-    heard.extend(house.read(cursor).1);
+    heard.extend(fixture.read(cursor).1);
     heard
 }
 
@@ -216,26 +216,26 @@ fn is_in_order_and_once(heard: &[String]) {
 #[test]
 fn a_hundred_kills_while_publishing_lose_nothing_that_was_acknowledged() {
     let _alone = alone();
-    let (house, said) = (House::new(), Said::default());
-    let mut program = house.start();
-    let begin = until("a first cursor", || house.poll("earliest", 0).ok()).0;
+    let (fixture, said) = (Fixture::new(), Said::default());
+    let mut program = fixture.start();
+    let begin = until("a first cursor", || fixture.poll("earliest", 0).ok()).0;
     let heard = std::thread::scope(|scope| {
-        let (house, said) = (&house, &said);
+        let (fixture, said) = (&fixture, &said);
         let over = Over(said);
         let publishers: Vec<_> = (0..PUBLISHERS)
-            .map(|publisher| scope.spawn(move || speak(house, publisher, said)))
+            .map(|publisher| scope.spawn(move || speak(fixture, publisher, said)))
             .collect();
-        let page = scope.spawn(move || listen(house, begin, said));
+        let page = scope.spawn(move || listen(fixture, begin, said));
         for kill in 0..KILLS {
             let before = said.acknowledged.lock().unwrap().len();
             until("something to be acknowledged", || {
                 (said.acknowledged.lock().unwrap().len() > before + kill % 17).then_some(())
             });
             program.kill();
-            program = house.start();
+            program = fixture.start();
         }
         until("it to be there once more", || {
-            house.poll("earliest", 0).ok()
+            fixture.poll("earliest", 0).ok()
         });
         // Only then the page: what it reads at its end is all there will be.
         said.over.store(true, Ordering::Relaxed);
@@ -245,7 +245,7 @@ fn a_hundred_kills_while_publishing_lose_nothing_that_was_acknowledged() {
         drop(over);
         page.join().unwrap()
     });
-    let (_, kept) = house.read("earliest".to_owned());
+    let (_, kept) = fixture.read("earliest".to_owned());
     drop(program);
 
     let acknowledged = said.acknowledged.into_inner().unwrap();

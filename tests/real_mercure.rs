@@ -17,7 +17,7 @@ const URL: &str = "https://localhost/.well-known/mercure";
 const ISSUER: &str = "https://localhost";
 
 /// A door with a Mercure hub for both versions.
-struct House {
+struct Fixture {
     door: Door,
     directory: tempfile::TempDir,
 }
@@ -49,7 +49,7 @@ fn access_token() -> String {
     signed("at+jwt", SECRET, &claims)
 }
 
-impl House {
+impl Fixture {
     #[track_caller]
     fn open(keys: &str) -> Self {
         let directory = scratch();
@@ -87,10 +87,10 @@ struct Listener {
 }
 
 impl Listener {
-    fn start(house: &House, name: &str, query: &str, lines: &[String]) -> Self {
-        let output = path(&house.directory, name);
+    fn start(fixture: &Fixture, name: &str, query: &str, lines: &[String]) -> Self {
+        let output = path(&fixture.directory, name);
         let file = File::create(&output).expect("a file for what it prints");
-        let mut request = ask(&house.door, &format!("{HUB}?{query}")).with("--max-time", "60");
+        let mut request = ask(&fixture.door, &format!("{HUB}?{query}")).with("--max-time", "60");
         for line in lines {
             request = request.header(line);
         }
@@ -124,14 +124,14 @@ impl Drop for Listener {
 #[test]
 fn a_page_subscribes_and_publishes_in_both_versions_of_mercure() {
     let _alone = alone();
-    let house = House::open("lifetime = '3s'");
+    let fixture = Fixture::open("lifetime = '3s'");
     let all = signed(
         "JWT",
         SECRET,
         &json!({"mercure": {"publish": ["*"], "subscribe": ["*"]}}),
     );
     let books = json!({"mercure": {"subscribe": ["https://example.net/books/{id}"]}});
-    let mut command = chromium("mercure_page.mjs", &house.door);
+    let mut command = chromium("mercure_page.mjs", &fixture.door);
     let Ran { stdout, .. } = run(command.args([
         "--token",
         &all,
@@ -146,17 +146,17 @@ fn a_page_subscribes_and_publishes_in_both_versions_of_mercure() {
 
 #[test]
 fn php_publishes_to_the_hub_as_symfony_does() {
-    let house = House::open("");
+    let fixture = Fixture::open("");
     let topic = "https://example.com/books/1";
     let query = "topic=https%3A%2F%2Fexample.com%2Fbooks%2F%7Bid%7D";
-    let public = Listener::start(&house, "public", query, &[]);
+    let public = Listener::start(&fixture, "public", query, &[]);
     let claims = json!({"mercure": {"subscribe": [topic]}});
     let line = format!("Authorization: Bearer {}", signed("JWT", OTHER, &claims));
-    let private = Listener::start(&house, "private", query, &[line]);
+    let private = Listener::start(&fixture, "private", query, &[line]);
     for listener in [&public, &private] {
         listener.heard("retry: ");
     }
-    let secret = run(house
+    let secret = run(fixture
         .php(topic, "only for readers")
         .env("MERCURE_PRIVATE", "1"))
     .well();
@@ -165,34 +165,34 @@ fn php_publishes_to_the_hub_as_symfony_does() {
         "{}",
         secret.stdout
     );
-    let open = run(&mut house.php(topic, "{\"status\":\"it's “ready”\"}\n")).well();
+    let open = run(&mut fixture.php(topic, "{\"status\":\"it's “ready”\"}\n")).well();
     let event = format!(
         "id: {}\ndata: {{\"status\":\"it's “ready”\"}}\ndata: \n\n",
         open.stdout.trim_end()
     );
     assert!(!public.heard(&event).contains("only for readers"));
     assert!(private.heard(&event).contains("data: only for readers\n"));
-    let refused = run(house.php(topic, "x").env("MERCURE_JWT_SECRET", OTHER));
+    let refused = run(fixture.php(topic, "x").env("MERCURE_JWT_SECRET", OTHER));
     assert_eq!(refused.status.code(), Some(1));
     assert!(refused.stderr.contains("401"), "{}", refused.stderr);
 }
 
 #[test]
 fn a_python_library_for_mercure_publishes_unchanged() {
-    let house = House::open("");
+    let fixture = Fixture::open("");
     let topic = "https://example.com/books/2";
-    let public = Listener::start(&house, "public", "topic=*", &[]);
+    let public = Listener::start(&fixture, "public", "topic=*", &[]);
     let claims = json!({"mercure": {"subscribe": ["*"]}});
     let line = format!("Authorization: Bearer {}", signed("JWT", OTHER, &claims));
-    let private = Listener::start(&house, "private", "topic=*", &[line]);
+    let private = Listener::start(&fixture, "private", "topic=*", &[line]);
     for listener in [&public, &private] {
         listener.heard("retry: ");
     }
     let mut program = python_in_venv("mercure_program.py");
     program
-        .env("SSL_CERT_FILE", house.door.file("ca.pem"))
+        .env("SSL_CERT_FILE", fixture.door.file("ca.pem"))
         .env_remove("SSL_CERT_DIR")
-        .args([&house.door.url(HUB), SECRET, topic]);
+        .args([&fixture.door.url(HUB), SECRET, topic]);
     let printed = run(&mut program).well().stdout;
     let lines: Vec<_> = printed.lines().collect();
     let [first, second, status] = lines.as_slice() else {

@@ -7,13 +7,13 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use crate::support::{Door, PATIENCE, Ran, path, run, scratch};
 
 /// A door with channels and an admin socket, and the arguments that lead to it.
-struct House {
+struct Fixture {
     _door: Door,
     socket: String,
     _directory: tempfile::TempDir,
 }
 
-impl House {
+impl Fixture {
     #[track_caller]
     fn open() -> Self {
         let directory = scratch();
@@ -107,17 +107,17 @@ impl Drop for Running {
 
 #[test]
 fn what_is_published_in_one_terminal_appears_in_the_other() {
-    let house = House::open();
-    let ran = house.publish(&["wok", "one"]).well();
+    let fixture = Fixture::open();
+    let ran = fixture.publish(&["wok", "one"]).well();
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
     let listener =
-        Running::start(house.command("subscribe", &["wok", "job.1", "--from", "earliest"]));
+        Running::start(fixture.command("subscribe", &["wok", "job.1", "--from", "earliest"]));
     let first = listener.line();
     assert!(
         first.starts_with("[20") && first.ends_with("Z] wok: one"),
         "{first}"
     );
-    house
+    fixture
         .publish(&["job.1", "{\"a\":1}", "--json", "--event", "is done"])
         .well();
     let second = listener.line();
@@ -126,13 +126,13 @@ fn what_is_published_in_one_terminal_appears_in_the_other() {
 
 #[test]
 fn each_line_of_standard_input_is_published_as_it_comes() {
-    let house = House::open();
-    let listener = Running::start(house.command(
+    let fixture = Fixture::open();
+    let listener = Running::start(fixture.command(
         "subscribe",
         &["wok", "--json", "--once", "3", "--from", "earliest"],
     ));
     let mut publisher =
-        Running::start(house.command("publish", &["wok", "--key", "k", "--print-id"]));
+        Running::start(fixture.command("publish", &["wok", "--key", "k", "--print-id"]));
     let mut last = String::new();
     for text in ["first", "second \"quoted\"", ""] {
         publisher.write(&format!("{text}\n"));
@@ -149,20 +149,20 @@ fn each_line_of_standard_input_is_published_as_it_comes() {
 
 #[test]
 fn what_is_published_again_with_its_id_is_there_once() {
-    let house = House::open();
+    let fixture = Fixture::open();
     let ids = |arguments: &[&str]| {
-        let ran = house.publish(arguments);
+        let ran = fixture.publish(arguments);
         ran.well().stdout
     };
     let one = ids(&["wok", "one", "--id", "a \"b\"", "--print-id"]);
     assert_eq!(ids(&["wok", "one", "--id", "a \"b\"", "--print-id"]), one);
     for _ in 0..2 {
-        let mut lines = Running::start(house.command("publish", &["wok", "--id", "file"]));
+        let mut lines = Running::start(fixture.command("publish", &["wok", "--id", "file"]));
         lines.write("two\nthree\n");
         assert!(lines.finish());
     }
     let all = ["wok", "--from", "earliest", "--once", "3"];
-    let heard = run(&mut house.command("subscribe", &all)).well().stdout;
+    let heard = run(&mut fixture.command("subscribe", &all)).well().stdout;
     let told: Vec<_> = heard
         .lines()
         .filter_map(|line| line.rsplit_once(' '))
@@ -181,8 +181,8 @@ fn what_is_published_again_with_its_id_is_there_once() {
 
 #[test]
 fn a_bad_line_ends_publishing_and_those_before_it_are_there() {
-    let house = House::open();
-    let mut publisher = house.command("publish", &["wok", "--json"]);
+    let fixture = Fixture::open();
+    let mut publisher = fixture.command("publish", &["wok", "--json"]);
     publisher.stderr(Stdio::piped());
     let mut publisher = Running::start(publisher);
     publisher.write("{\"a\":1}\n\nno\n[]\n");
@@ -198,7 +198,7 @@ fn a_bad_line_ends_publishing_and_those_before_it_are_there() {
         said.starts_with("noren: line 3 of standard input is not JSON"),
         "{said}"
     );
-    let ran = run(&mut house.command(
+    let ran = run(&mut fixture.command(
         "subscribe",
         &["wok", "--from", "earliest", "--json", "--once", "1"],
     ))
@@ -208,14 +208,14 @@ fn a_bad_line_ends_publishing_and_those_before_it_are_there() {
 
 #[test]
 fn what_is_in_the_way_is_said_with_the_remedy() {
-    let house = House::open();
-    let ran = house.publish(&["nothing", "x"]);
+    let fixture = Fixture::open();
+    let ran = fixture.publish(&["nothing", "x"]);
     assert_eq!(ran.status.code(), Some(1));
     assert!(ran.stderr.contains("there is wok, job.*"), "{}", ran.stderr);
-    let ran = house.publish(&["wok", "x", "--event", "reset"]);
+    let ran = fixture.publish(&["wok", "x", "--event", "reset"]);
     assert_eq!(ran.status.code(), Some(1));
     assert!(ran.stderr.contains("own signals"), "{}", ran.stderr);
-    let ran = run(&mut house.command("subscribe", &["nothing"]));
+    let ran = run(&mut fixture.command("subscribe", &["nothing"]));
     assert_eq!(ran.status.code(), Some(1));
     assert!(ran.stderr.contains("there is wok, job.*"), "{}", ran.stderr);
     let directory = scratch();
@@ -240,10 +240,10 @@ fn what_is_in_the_way_is_said_with_the_remedy() {
 
 #[test]
 fn the_configuration_names_the_socket() {
-    let house = House::open();
+    let fixture = Fixture::open();
     let directory = scratch();
     let file = path(&directory, "noren.toml");
-    std::fs::write(&file, tables(&house.socket)).expect("a file");
+    std::fs::write(&file, tables(&fixture.socket)).expect("a file");
     let ran = run(&mut noren(&[
         "publish",
         "--config",

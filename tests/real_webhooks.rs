@@ -8,12 +8,12 @@ use crate::support::{Answer, Door, ask, path, run, scratch};
 
 const SECRET: &str = "It's a Secret to Everybody";
 
-struct House {
+struct Fixture {
     door: Door,
     directory: tempfile::TempDir,
 }
 
-impl House {
+impl Fixture {
     /// A channel that takes all forms, each at the path of its name.
     fn open(limits: &str) -> Self {
         let directory = scratch();
@@ -139,18 +139,18 @@ fn pair(event: &str, data: &str) -> (String, String) {
 
 #[test]
 fn each_form_becomes_a_message_once_and_what_is_not_signed_does_not() {
-    let house = House::open("[limits]\ntoken-failures = 1000");
+    let fixture = Fixture::open("[limits]\ntoken-failures = 1000");
     let body = r#"{"zen": "Keep it logically awesome.", "repository": {"full_name": "o/r"}}"#;
-    assert_eq!(house.github(body).status, 202);
+    assert_eq!(fixture.github(body).status, 202);
     // Again, with another id of the delivery, which is not signed.
-    assert_eq!(house.github(body).status, 202);
+    assert_eq!(fixture.github(body).status, 202);
     let token = |token: &str| {
         let headers = [
             format!("X-Gitlab-Token: {token}"),
             "X-Gitlab-Event: Push Hook".to_owned(),
             "Idempotency-Key: k1".to_owned(),
         ];
-        house.post("gitlab", &headers, r#"{"object_kind": "push"}"#)
+        fixture.post("gitlab", &headers, r#"{"object_kind": "push"}"#)
     };
     assert_eq!(token("the secret of yesterday").status, 202);
     assert_eq!(token(SECRET).status, 202);
@@ -159,7 +159,7 @@ fn each_form_becomes_a_message_once_and_what_is_not_signed_does_not() {
     let now = now.expect("a clock").as_secs();
     let stripe = |time: u64, body: &str| {
         let signature = signed(SECRET, &format!("{time}.{body}"));
-        house.post(
+        fixture.post(
             "stripe",
             &[format!("Stripe-Signature: t={time},v1={signature}")],
             body,
@@ -176,73 +176,76 @@ fn each_form_becomes_a_message_once_and_what_is_not_signed_does_not() {
         "webhook-signature: v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=".to_owned(),
     ];
     assert_eq!(
-        house
+        fixture
             .post("standard", &old, r#"{"test": 2432232314}"#)
             .status,
         403
     );
     let wrong = format!("X-Hub-Signature-256: sha256={}", "0".repeat(64));
-    assert_eq!(house.post("github", &[wrong], body).status, 403);
-    assert_eq!(house.post("github", &[], body).status, 403);
-    assert_eq!(ask(&house.door, "/hooks/github").send().status, 405);
-    assert_eq!(house.github("no JSON").status, 422);
+    assert_eq!(fixture.post("github", &[wrong], body).status, 403);
+    assert_eq!(fixture.post("github", &[], body).status, 403);
+    assert_eq!(ask(&fixture.door, "/hooks/github").send().status, 405);
+    assert_eq!(fixture.github("no JSON").status, 422);
     assert_eq!(
-        house
+        fixture
             .github(&format!(r#"{{"zen": "{}"}}"#, "x".repeat(3000)))
             .status,
         413
     );
-    assert_eq!(house.github(r#"{"zen": "the last"}"#).status, 202);
+    assert_eq!(fixture.github(r#"{"zen": "the last"}"#).status, 202);
     let expected = [
         pair("ping", "Keep it logically awesome."),
         pair("Push Hook", "push"),
         pair("charge.succeeded", "evt_1"),
         pair("ping", "the last"),
     ];
-    assert_eq!(house.first(4), expected);
-    let sources = house.sources();
+    assert_eq!(fixture.first(4), expected);
+    let sources = fixture.sources();
     assert_eq!(
         (&sources[0]["kind"], &sources[0]["address"]),
         (&"webhook".into(), &"/hooks/github".into())
     );
     assert!(sources[0]["since"].is_u64() && sources[0]["refused"].as_u64() >= Some(3));
     for secret in [SECRET, "the secret of yesterday"] {
-        assert!(!house.door.log().contains(secret), "a secret is in the log");
+        assert!(
+            !fixture.door.log().contains(secret),
+            "a secret is in the log"
+        );
     }
 }
 
 #[test]
 fn guesses_at_a_signature_count_as_wrong_tokens() {
-    let house = House::open("[limits]\ntoken-failures = 5");
+    let fixture = Fixture::open("[limits]\ntoken-failures = 5");
     let wrong = [format!("X-Hub-Signature-256: sha256={}", "0".repeat(64))];
     let answers: Vec<u16> = (0..8)
-        .map(|_| house.post("github", &wrong, "{}").status)
+        .map(|_| fixture.post("github", &wrong, "{}").status)
         .collect();
     assert_eq!(answers.first(), Some(&403));
     assert_eq!(answers.last(), Some(&429), "{answers:?}");
     // Whoever has guessed too often is not read, right or wrong.
-    assert_eq!(house.github(r#"{"zen": "x"}"#).status, 429);
+    assert_eq!(fixture.github(r#"{"zen": "x"}"#).status, 429);
 }
 
 #[test]
 fn a_new_secret_is_read_by_a_reload() {
-    let house = House::open("");
+    let fixture = Fixture::open("");
     let body = r#"{"zen": "new"}"#;
     let signature = format!(
         "X-Hub-Signature-256: sha256={}",
         signed("a secret of tomorrow", body)
     );
     assert_eq!(
-        house
+        fixture
             .post("github", std::slice::from_ref(&signature), body)
             .status,
         403
     );
-    fs::write(path(&house.directory, "old"), "a secret of tomorrow\n").expect("a file");
-    house.command(&["reload"]);
-    assert_eq!(house.post("github", &[signature], body).status, 202);
-    assert_eq!(house.github(r#"{"zen": "own"}"#).status, 202);
-    assert_eq!(house.first(2).last(), Some(&pair("ping", "own")));
+    fs::write(path(&fixture.directory, "old"), "a secret of tomorrow\n").expect("a file");
+    fixture.command(&["reload"]);
+    assert_eq!(fixture.post("github", &[signature], body).status, 202);
+    assert_eq!(fixture.github(r#"{"zen": "own"}"#).status, 202);
+    assert_eq!(fixture.first(2).last(), Some(&pair("ping", "own")));
 }
 
 #[test]
@@ -260,7 +263,7 @@ fn the_gates_that_are_shipped_take_githubs_requests() {
         });
     let tables = tables.replace("/var/lib/noren", &path(&directory, "store"));
     let tables = tables.replace("/run/noren/admin.sock", &path(&directory, "admin.sock"));
-    let house = House {
+    let fixture = Fixture {
         door: Door::open(&tables),
         directory,
     };
@@ -271,13 +274,13 @@ fn the_gates_that_are_shipped_take_githubs_requests() {
         "X-GitHub-Event: pull_request".to_owned(),
     ];
     assert_eq!(
-        house
+        fixture
             .post_to("/gate/github/nasqueron", &headers, body)
             .status,
         202
     );
     let mut command = Command::new(env!("CARGO_BIN_EXE_noren"));
-    let socket = path(&house.directory, "admin.sock");
+    let socket = path(&fixture.directory, "admin.sock");
     command.args([
         "subscribe",
         "gates",

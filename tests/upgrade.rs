@@ -24,14 +24,14 @@ use std::time::{Duration, Instant};
 use crate::support::{Door, PATIENCE, Process, Ran, path, pause, run, scratch, until};
 
 /// A door with an admin socket and a plain listener beside that of every door.
-struct House {
+struct Fixture {
     door: Door,
     socket: String,
     http: SocketAddr,
     _directory: tempfile::TempDir,
 }
 
-impl House {
+impl Fixture {
     fn open(tables: &str) -> Self {
         let directory = scratch();
         let socket = path(&directory, "admin.sock");
@@ -91,22 +91,22 @@ fn line(stream: &mut BufReader<TcpStream>) -> String {
 
 #[test]
 fn a_reload_says_what_is_wrong_and_changes_nothing_or_that_it_is_in_force() {
-    let house = House::open("[[channel]]\nname = 'old'\n");
-    let file = house.door.file("noren.toml");
+    let fixture = Fixture::open("[[channel]]\nname = 'old'\n");
+    let file = fixture.door.file("noren.toml");
     let good = fs::read_to_string(&file).unwrap();
     fs::write(
         &file,
         good.replace("'old'", "'new'").replace("[admin]", "[admim]"),
     )
     .unwrap();
-    let refused = house.noren(&["reload"]);
+    let refused = fixture.noren(&["reload"]);
     assert_eq!(refused.status.code(), Some(78), "{}", refused.stderr);
     assert!(refused.stderr.contains("noren.toml:"), "{}", refused.stderr);
     assert!(refused.stderr.contains("admim"), "{}", refused.stderr);
-    let _ = house.noren(&["publish", "old", "still here"]).well();
+    let _ = fixture.noren(&["publish", "old", "still here"]).well();
 
     fs::write(&file, good.replace("'127.0.0.1:0'", "'127.0.0.1:1'")).unwrap();
-    let refused = house.noren(&["reload"]);
+    let refused = fixture.noren(&["reload"]);
     assert_eq!(refused.status.code(), Some(78));
     assert!(
         refused
@@ -117,19 +117,19 @@ fn a_reload_says_what_is_wrong_and_changes_nothing_or_that_it_is_in_force() {
     );
 
     fs::write(&file, good.replace("'old'", "'new'")).unwrap();
-    let taken = house.noren(&["reload"]).well();
+    let taken = fixture.noren(&["reload"]).well();
     assert_eq!(taken.stdout, "the configuration is in force\n");
-    let _ = house.noren(&["publish", "new", "here"]).well();
-    assert!(!house.noren(&["publish", "old", "gone"]).status.success());
+    let _ = fixture.noren(&["publish", "new", "here"]).well();
+    assert!(!fixture.noren(&["publish", "old", "gone"]).status.success());
 }
 
 #[test]
 fn a_storm_of_reloads_loses_no_request() {
     let app = App::serve();
-    let house = House::open(&app.table());
-    let load = Load::on(house.http);
+    let fixture = Fixture::open(&app.table());
+    let load = Load::on(fixture.http);
     for _ in 0..30 {
-        let _ = house.noren(&["reload"]).well();
+        let _ = fixture.noren(&["reload"]).well();
     }
     load.go_on_until(30);
     let (asked, lost) = load.end();
@@ -142,49 +142,49 @@ fn an_upgrade_under_load_loses_no_request_no_console_and_no_message() {
     let directory = scratch();
     let echo = path(&directory, "vm");
     echo_server(&echo);
-    let house = House::open(&format!(
+    let fixture = Fixture::open(&format!(
         "{}[[bridge.target]]\ntoken = 'vm'\naddress = 'unix:{echo}'\n[[channel]]\nname = 'news'\n",
         app.table()
     ));
-    let mut console = house.ask(
+    let mut console = fixture.ask(
         "GET /websockify?token=vm HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     );
     assert!(line(&mut console).contains("101"));
     while line(&mut console) != "\r\n" {}
     says_back(&mut console, b'1');
-    let heard = Subscriber::listen(house.http);
-    let load = Load::on(house.http);
+    let heard = Subscriber::listen(fixture.http);
+    let load = Load::on(fixture.http);
     for number in 0..20 {
-        say(&house, number);
+        say(&fixture, number);
     }
 
     // By the signal first: the old process stays for its console, so it can be asked for its child.
-    let old = house.door.process();
+    let old = fixture.door.process();
     let _ = run(Command::new("kill").args(["-USR2", &old.to_string()])).well();
     let next = until("the second process", || {
-        let serves = house.door.log().contains("another process serves now");
+        let serves = fixture.door.log().contains("another process serves now");
         serves.then(|| children_of(old))?.first().copied()
     });
     let _end = Process(next);
     for number in 20..40 {
-        say(&house, number);
+        say(&fixture, number);
     }
     heard.until_all(40);
     says_back(&mut console, b'2');
     assert!(
-        running(house.door.process()),
+        running(fixture.door.process()),
         "the old process keeps the console"
     );
     // And once more, by the command: the new one is as good as the old.
-    let third = Process::after_upgrade(&house.noren(&["upgrade"]).well());
+    let third = Process::after_upgrade(&fixture.noren(&["upgrade"]).well());
     load.go_on_until(100);
     let (asked, lost) = load.end();
     assert!(lost.is_empty(), "of {asked}: {lost:?}");
     says_back(&mut console, b'3');
     drop(console);
     until("the old process to end with its last tunnel", || {
-        (!running(house.door.process())).then_some(())
+        (!running(fixture.door.process())).then_some(())
     });
     assert!(running(third.0));
 }
@@ -194,18 +194,18 @@ fn an_old_process_that_is_ended_closes_its_consoles_and_the_new_one_serves_on() 
     let directory = scratch();
     let echo = path(&directory, "vm");
     echo_server(&echo);
-    let house = House::open(&format!(
+    let fixture = Fixture::open(&format!(
         "[[bridge.target]]\ntoken = 'vm'\naddress = 'unix:{echo}'\n"
     ));
-    let mut console = house.ask(
+    let mut console = fixture.ask(
         "GET /websockify?token=vm HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     );
     assert!(line(&mut console).contains("101"));
     while line(&mut console) != "\r\n" {}
     says_back(&mut console, b'1');
-    let old = house.door.process();
-    let upgraded = house.noren(&["upgrade"]).well();
+    let old = fixture.door.process();
+    let upgraded = fixture.noren(&["upgrade"]).well();
     assert!(
         upgraded.stdout.contains(&format!("process {old} stays")),
         "{}",
@@ -221,39 +221,39 @@ fn an_old_process_that_is_ended_closes_its_consoles_and_the_new_one_serves_on() 
     drop(console);
     until("the old process to end", || (!running(old)).then_some(()));
     assert!(running(new.0));
-    house.noren(&["status"]).well();
+    fixture.noren(&["status"]).well();
 }
 
 #[test]
 fn an_upgrade_loses_nothing_of_a_history_on_disk_and_neither_does_one_that_fails() {
     let directory = scratch();
     let store = path(&directory, "histories");
-    let house = House::open(&format!(
+    let fixture = Fixture::open(&format!(
         "[hub]\nstore = '{store}'\n[[channel]]\nname = 'news'\n[channel.history]\nstore = 'disk'\nmessages = 100\n"
     ));
-    let heard = Subscriber::listen(house.http);
+    let heard = Subscriber::listen(fixture.http);
     for number in 0..10 {
-        say(&house, number);
+        say(&fixture, number);
     }
-    let refused = house.upgrade_that_fails();
+    let refused = fixture.upgrade_that_fails();
     assert!(
         refused.stderr.contains("did not begin to serve"),
         "{}",
         refused.stderr
     );
     for number in 10..20 {
-        say(&house, number);
+        say(&fixture, number);
     }
     let mut served = Vec::new();
     for round in 2..5 {
-        served.push(Process::after_upgrade(&house.noren(&["upgrade"]).well()));
+        served.push(Process::after_upgrade(&fixture.noren(&["upgrade"]).well()));
         for number in round * 10..round * 10 + 10 {
-            say(&house, number);
+            say(&fixture, number);
         }
     }
     heard.until_all(50);
     // The last process has it from the disk: histories there are not handed over.
-    let heard = house.noren(&[
+    let heard = fixture.noren(&[
         "subscribe",
         "news",
         "--from",
@@ -275,11 +275,11 @@ fn an_upgrade_loses_nothing_of_a_history_on_disk_and_neither_does_one_that_fails
 #[test]
 fn a_program_that_cannot_take_over_leaves_the_old_one_serving() {
     let app = App::serve();
-    let house = House::open(&format!("{}[[channel]]\nname = 'news'\n", app.table()));
-    let file = house.door.file("noren.toml");
+    let fixture = Fixture::open(&format!("{}[[channel]]\nname = 'news'\n", app.table()));
+    let file = fixture.door.file("noren.toml");
     let good = fs::read_to_string(&file).unwrap();
     fs::write(&file, format!("{good}nonsense = 1\n")).unwrap();
-    let refused = house.noren(&["upgrade"]);
+    let refused = fixture.noren(&["upgrade"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(
         refused.stderr.contains("did not come up"),
@@ -287,26 +287,26 @@ fn a_program_that_cannot_take_over_leaves_the_old_one_serving() {
         refused.stderr
     );
     fs::write(&file, good).unwrap();
-    let refused = house.upgrade_that_fails();
+    let refused = fixture.upgrade_that_fails();
     assert!(
         refused.stderr.contains("did not begin to serve"),
         "{}",
         refused.stderr
     );
     assert!(
-        house.door.log().contains("another program listens"),
+        fixture.door.log().contains("another program listens"),
         "its reason is in the log"
     );
-    let _ = house.noren(&["publish", "news", "still here"]).well();
-    assert!(line(&mut house.ask("GET / HTTP/1.1")).contains("200"));
+    let _ = fixture.noren(&["publish", "news", "still here"]).well();
+    assert!(line(&mut fixture.ask("GET / HTTP/1.1")).contains("200"));
 }
 
-fn say(house: &House, number: usize) {
+fn say(fixture: &Fixture, number: usize) {
     // For a moment the messages are on their way to the other process; whoever publishes is told. The id makes a second
     // try harmless, should only the answer be lost.
     let number = number.to_string();
     until("a message taken", || {
-        let said = house.noren(&["publish", "--id", &number, "news", &number]);
+        let said = fixture.noren(&["publish", "--id", &number, "news", &number]);
         said.status.success().then_some(())
     });
 }

@@ -9,7 +9,7 @@ use noren::{LinkOrder, sign_link};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{Events, HANDSHAKE, House};
+use super::{Events, Fixture, HANDSHAKE};
 use crate::support::{path, scratch, until};
 
 const SECRET: &[u8; 32] = b"0123456789abcdef0123456789abcdef";
@@ -33,7 +33,7 @@ fn token(seconds: u64) -> String {
 #[test]
 fn what_a_token_has_opened_ends_on_time_whatever_the_clock_says() {
     let directory = scratch();
-    let house = House::open(&format!(
+    let fixture = Fixture::open(&format!(
         "[hub.tokens]\nkeys = ['{}']\nleeway = '0s'\n[[channel]]\nname = 'news'\nneeds = 'token'\n",
         key(&directory)
     ));
@@ -41,25 +41,25 @@ fn what_a_token_has_opened_ends_on_time_whatever_the_clock_says() {
     // It may have expired by the time a busy machine looks at it.
     let short = until("a token that is looked at in time", || {
         let token = token(5);
-        let good = house.get(&format!("{target}?wait=0"), &token).status == 200;
-        good.then(|| Events::open(&house, target, &token))
+        let good = fixture.get(&format!("{target}?wait=0"), &token).status == 200;
+        good.then(|| Events::open(&fixture, target, &token))
     });
     let long = token(60 * 60);
-    let mut lasting = Events::open(&house, target, &long);
+    let mut lasting = Events::open(&fixture, target, &long);
 
-    house.jump(-10);
+    fixture.jump(-10);
     let rest = short.rest();
     assert!(rest.contains(": the token has expired\n"), "{rest}");
 
-    house.jump(10);
-    let _ = house.say("news", "ten days later");
+    fixture.jump(10);
+    let _ = fixture.say("news", "ten days later");
     assert_eq!(lasting.data(), "ten days later");
-    let refused = house.get(&format!("{target}?wait=0"), &long);
+    let refused = fixture.get(&format!("{target}?wait=0"), &long);
     assert_eq!(refused.status, 401, "{}", refused.body);
     assert!(refused.body.contains("expired"), "{}", refused.body);
 
-    house.jump(0);
-    assert_eq!(house.get(&format!("{target}?wait=0"), &long).status, 200);
+    fixture.jump(0);
+    assert_eq!(fixture.get(&format!("{target}?wait=0"), &long).status, 200);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_used_link_stays_used_when_the_clock_was_wrong_for_a_while() {
     let directory = scratch();
     let console = std::os::unix::net::UnixListener::bind(path(&directory, "vm")).unwrap();
     let key = key(&directory);
-    let house = House::open(&format!(
+    let fixture = Fixture::open(&format!(
         "[bridge.signed]\nkeys = ['{key}']\nstore = '{}'\ngrace = '0s'\n\
          [[bridge.target]]\ntoken = 'vm'\naddress = 'unix:{}'\n",
         path(&directory, "used"),
@@ -85,13 +85,13 @@ fn a_used_link_stays_used_when_the_clock_was_wrong_for_a_while() {
         address: None,
     };
     let link = sign_link(&rules, &order).unwrap();
-    let mut opened = super::connect(house.http);
+    let mut opened = super::connect(fixture.http);
     let handshake = format!("GET /websockify?token={link} HTTP/1.1\r\nHost: x\r\n{HANDSHAKE}\r\n");
     std::io::Write::write_all(&mut opened, handshake.as_bytes()).unwrap();
     let _target = console.accept().unwrap();
 
     let knock = || {
-        let answer = super::Answer::of(super::connect(house.http), &handshake);
+        let answer = super::Answer::of(super::connect(fixture.http), &handshake);
         (answer.status, answer.body)
     };
     let used = |(status, body): (u16, String)| {
@@ -99,10 +99,10 @@ fn a_used_link_stays_used_when_the_clock_was_wrong_for_a_while() {
         assert!(body.contains("was used already"), "{body}");
     };
     used(knock());
-    house.jump(10);
+    fixture.jump(10);
     assert!(knock().1.contains("has expired"));
     // Remembered keys are read again.
-    let _ = house.noren("reload");
-    house.jump(0);
+    let _ = fixture.noren("reload");
+    fixture.jump(0);
     used(knock());
 }

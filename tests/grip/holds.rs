@@ -3,19 +3,19 @@
 use jsonwebtoken::{DecodingKey, Validation, decode};
 use serde_json::{Value, json};
 
-use super::{KEY, answer, house};
+use super::{KEY, answer, fixture};
 use tokio::net::TcpStream;
 
 use crate::harness::{Door, Wire, until, within};
 
 #[tokio::test]
 async fn the_app_gets_a_signature_and_nothing_of_grip_from_a_client() {
-    let house = house("", "issuer = 'door'\n", "").await;
-    let mut client = house.door.plain().await;
+    let fixture = fixture("", "issuer = 'door'\n", "").await;
+    let mut client = fixture.door.plain().await;
     let claims = "Grip-Sig: x\r\nGrip_Sig: x\r\nGrip-Last: a; last-id=1\r\nConnection-Id: 1\r\nMeta-User: root\r\n\
                   Accept-Encoding: gzip\r\nX-Other: stays\r\n";
     client.send(Door::get("/", claims)).await;
-    let mut app = house.app.accept().await;
+    let mut app = fixture.app.accept().await;
     let head = app.head().await;
     for name in [
         "grip_sig",
@@ -43,10 +43,10 @@ async fn the_app_gets_a_signature_and_nothing_of_grip_from_a_client() {
 
 #[tokio::test]
 async fn a_held_stream_frees_the_worker_and_gets_messages_until_it_is_closed() {
-    let house = house("workers = 1\n", "", "").await;
+    let fixture = fixture("workers = 1\n", "", "").await;
     let lines =
         "Content-Type: text/plain\r\nGrip-Hold: stream\r\nGrip-Channel: room\r\nX-Own: yes\r\n";
-    let (mut client, mut app) = house.hold(lines, "welcome\n").await;
+    let (mut client, mut app) = fixture.hold(lines, "welcome\n").await;
     let head = client.head().await;
     assert_eq!(head.status(), 200);
     assert_eq!(head.one("x-own"), Some("yes"));
@@ -56,23 +56,23 @@ async fn a_held_stream_frees_the_worker_and_gets_messages_until_it_is_closed() {
     );
     assert_eq!(client.input.chunk().await, b"welcome\n");
 
-    let mut other = house.door.plain().await;
+    let mut other = fixture.door.plain().await;
     other.send(Door::get("/other", "")).await;
     let asked = app.head().await;
     assert_eq!(asked.start, "GET /other HTTP/1.1");
     answer(&mut app, "", "served").await;
     assert_eq!(other.answer().await.text(), "served");
 
-    house.say("one\n").await;
+    fixture.say("one\n").await;
     assert_eq!(client.input.chunk().await, b"one\n");
-    house
+    fixture
         .publish(json!({"channel": "hall", "http-stream": {"content": "elsewhere"}}))
         .await;
-    house
+    fixture
         .publish(json!({"channel": "room", "http-stream": {"content-bin": "AP8="}}))
         .await;
     assert_eq!(client.input.chunk().await, [0, 255]);
-    house
+    fixture
         .publish(json!({"channel": "room", "http-stream": {"action": "close"}}))
         .await;
     assert_eq!(client.input.chunk().await, b"");
@@ -80,7 +80,7 @@ async fn a_held_stream_frees_the_worker_and_gets_messages_until_it_is_closed() {
 
 #[tokio::test]
 async fn a_held_response_is_the_first_message() {
-    let house = house("", "", "").await;
+    let fixture = fixture("", "", "").await;
     let item = json!({"code": 201, "headers": {"X-New": "1"}, "body": "made"});
     let patch = json!({"body-patch": [{"op": "replace", "path": "/n", "value": 2}]});
     for (id, (form, status, body)) in [(item, 201, "made"), (patch, 200, "{\"n\":2}\n")]
@@ -92,9 +92,9 @@ async fn a_held_response_is_the_first_message() {
             "Content-Type: application/json\r\nGrip-Hold: response\r\n\
              Grip-Channel: room; prev-id={id}\r\nX-Own: yes\r\n"
         );
-        let (mut client, _app) = house.hold(&lines, "{\"n\": 1}\n").await;
+        let (mut client, _app) = fixture.hold(&lines, "{\"n\": 1}\n").await;
         let (id, previous) = ((id + 1).to_string(), id.to_string());
-        house
+        fixture
             .publish(
                 json!({"channel": "room", "id": id, "prev-id": previous, "http-response": form}),
             )
@@ -111,37 +111,37 @@ async fn a_held_response_is_the_first_message() {
 
 #[tokio::test]
 async fn an_instruction_in_the_body_is_followed() {
-    let house = house("", "", "").await;
+    let fixture = fixture("", "", "").await;
     let instruct = json!({
         "hold": {"mode": "stream", "channels": [{"name": "room"}]},
         "response": {"code": 203, "headers": {"X-Own": "yes"}, "body-bin": "d2VsY29tZQ=="}
     });
     let lines = "Content-Type: application/grip-instruct\r\n";
-    let (mut client, _app) = house.hold(lines, &instruct.to_string()).await;
+    let (mut client, _app) = fixture.hold(lines, &instruct.to_string()).await;
     let head = client.head().await;
     assert_eq!((head.status(), head.one("x-own")), (203, Some("yes")));
     assert_eq!(head.one("content-type"), None);
     assert_eq!(client.input.chunk().await, b"welcome");
-    house.say("one").await;
+    fixture.say("one").await;
     assert_eq!(client.input.chunk().await, b"one");
 }
 
 #[tokio::test]
 async fn a_filter_leaves_out_or_changes_a_message() {
-    let house = house("", "", "").await;
+    let fixture = fixture("", "", "").await;
     let lines = "Grip-Hold: stream\r\nGrip-Channel: room; filter=skip-users; filter=var-subst\r\n\
                  Grip-Set-Meta: user=\"ann\", town=\"Mons\"\r\n";
-    let (mut client, _app) = house.hold(lines, "").await;
+    let (mut client, _app) = fixture.hold(lines, "").await;
     assert_eq!(client.head().await.status(), 200);
     let stream = json!({"content": "%(town)s 100%%", "content-filters": ["var-subst"]});
     let skipped = json!({"skip_users": "bob,ann"});
-    house
+    fixture
         .publish(json!({"channel": "room", "meta": skipped, "http-stream": {"content": "not her"}}))
         .await;
-    house
+    fixture
         .publish(json!({"channel": "room", "http-stream": {"content": "without its filter"}}))
         .await;
-    house
+    fixture
         .publish(json!({"channel": "room", "http-stream": stream}))
         .await;
     assert_eq!(client.input.chunk().await, b"Mons 100%");
@@ -149,7 +149,7 @@ async fn a_filter_leaves_out_or_changes_a_message() {
 
 #[tokio::test]
 async fn an_instruction_that_cannot_be_followed_is_502_and_shows_nothing() {
-    let house = house("", "", "").await;
+    let fixture = fixture("", "", "").await;
     for lines in [
         "Grip-Hold: forever\r\nGrip-Channel: room\r\n",
         "Grip-Hold: stream\r\n",
@@ -164,7 +164,7 @@ async fn an_instruction_that_cannot_be_followed_is_502_and_shows_nothing() {
         "Content-Type: application/grip-instruct\r\n",
     ] {
         let lines = format!("{lines}Connection: close\r\n");
-        let (mut client, _app) = house.hold(&lines, "secret").await;
+        let (mut client, _app) = fixture.hold(&lines, "secret").await;
         let answer = client.answer().await;
         assert_eq!(answer.status, 502, "{lines}");
         assert!(!answer.text().contains("secret"), "{lines}");
@@ -181,9 +181,9 @@ async fn an_instruction_that_cannot_be_followed_is_502_and_shows_nothing() {
 
 #[tokio::test]
 async fn a_status_and_hidden_headers_are_as_the_instruction_says() {
-    let house = house("", "", "").await;
+    let fixture = fixture("", "", "").await;
     let lines = "Grip-Status: 304 Not Modified\r\nGrip-Expose-Headers: X-Seen\r\nX-Seen: 1\r\nX-Hidden: 1\r\n";
-    let (mut client, _app) = house.hold(lines, "").await;
+    let (mut client, _app) = fixture.hold(lines, "").await;
     let head = client.head().await;
     assert_eq!(
         (head.status(), head.one("x-seen"), head.one("x-hidden")),
@@ -193,9 +193,9 @@ async fn a_status_and_hidden_headers_are_as_the_instruction_says() {
 
 #[tokio::test]
 async fn a_heartbeat_is_sent_while_nothing_else_is() {
-    let house = house("", "", "").await;
+    let fixture = fixture("", "", "").await;
     let lines = "Grip-Hold: stream\r\nGrip-Channel: room\r\nGrip-Keep-Alive: :\\n; format=cstring; timeout=1\r\n";
-    let (mut client, _app) = house.hold(lines, "").await;
+    let (mut client, _app) = fixture.hold(lines, "").await;
     assert_eq!(client.head().await.status(), 200);
     assert_eq!(client.input.chunk().await, b":\n");
     assert_eq!(client.input.chunk().await, b":\n");
@@ -203,11 +203,11 @@ async fn a_heartbeat_is_sent_while_nothing_else_is() {
 
 #[tokio::test]
 async fn a_held_response_is_given_when_the_server_stops_and_the_app_is_not_asked_again() {
-    let house = house("", "", "[admin]\naddress = '127.0.0.1:0'\n").await;
+    let fixture = fixture("", "", "[admin]\naddress = '127.0.0.1:0'\n").await;
     let lines = "Grip-Hold: response\r\nGrip-Channel: room\r\nX-Own: yes\r\n";
-    let (mut client, mut app) = house.hold(lines, "nothing yet").await;
+    let (mut client, mut app) = fixture.hold(lines, "nothing yet").await;
     until("the client to be held", async || {
-        let mut probe = Wire::new(TcpStream::connect(house.door.admin?).await.ok()?);
+        let mut probe = Wire::new(TcpStream::connect(fixture.door.admin?).await.ok()?);
         let metrics = probe.ask(&Door::get("/metrics", "")).await;
         metrics
             .text()
@@ -215,7 +215,7 @@ async fn a_held_response_is_given_when_the_server_stops_and_the_app_is_not_asked
             .then_some(())
     })
     .await;
-    let stopped = house.door.stop();
+    let stopped = fixture.door.stop();
     let answer = client.answer().await;
     assert_eq!((answer.status, answer.text()), (200, "nothing yet"));
     assert_eq!(answer.head.one("x-own"), Some("yes"));

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{House, house};
+use super::{Fixture, fixture};
 use crate::harness::{Backend, CLOSE, Door, FIN, Frame, Head, TEXT, Wire, masked, within};
 
 /// The next request with events: its head and body, and the app's connection.
@@ -30,15 +30,15 @@ async fn answer(app: &mut Wire, lines: &str, body: &str) {
 }
 
 /// A client whose WebSocket the app has opened with these header lines and events behind the opening.
-async fn open(house: &House, lines: &str, more: &str) -> (Wire, Wire, String) {
-    let mut client = house.door.plain().await;
+async fn open(fixture: &Fixture, lines: &str, more: &str) -> (Wire, Wire, String) {
+    let mut client = fixture.door.plain().await;
     client
         .send(Door::handshake(
             "/chat?a=b",
             "Sec-WebSocket-Protocol: chat\r\n",
         ))
         .await;
-    let (head, body, mut app) = events(None, &house.app).await;
+    let (head, body, mut app) = events(None, &fixture.app).await;
     assert_eq!(head.start, "POST /chat?a=b HTTP/1.1");
     assert_eq!(
         head.one("content-type"),
@@ -68,12 +68,12 @@ fn text(payload: &str) -> Frame {
 
 #[tokio::test]
 async fn each_message_is_a_request_and_its_response_goes_to_the_client() {
-    let house = house("", "", "").await;
+    let fixture = fixture("", "", "").await;
     let lines = "Set-Meta-User: ann\r\nSec-WebSocket-Protocol: chat\r\n";
-    let (mut client, app, id) = open(&house, lines, "TEXT 5\r\nhello\r\n").await;
+    let (mut client, app, id) = open(&fixture, lines, "TEXT 5\r\nhello\r\n").await;
     assert_eq!(client.frame().await, text("hello"));
     client.send(masked(FIN | TEXT, b"one")).await;
-    let (head, body, mut app) = events(Some(app), &house.app).await;
+    let (head, body, mut app) = events(Some(app), &fixture.app).await;
     assert_eq!(body, "TEXT 3\r\none\r\n");
     assert_eq!(head.one("connection-id"), Some(id.as_str()));
     assert_eq!(head.one("meta-user"), Some("ann"));
@@ -84,7 +84,7 @@ async fn each_message_is_a_request_and_its_response_goes_to_the_client() {
     assert_eq!(client.frame().await, text("you: one"));
     let (mut seen, mut app) = (String::new(), app);
     while seen != "TEXT 3\r\ntwo\r\nTEXT 5\r\nthree\r\n" {
-        let (head, body, next) = events(Some(app), &house.app).await;
+        let (head, body, next) = events(Some(app), &fixture.app).await;
         assert_eq!(head.all("meta-user"), [""; 0]);
         seen.push_str(&body);
         app = next;
@@ -93,7 +93,7 @@ async fn each_message_is_a_request_and_its_response_goes_to_the_client() {
     client
         .send(masked(FIN | CLOSE, &4096_u16.to_be_bytes()))
         .await;
-    let (_, body, mut app) = events(Some(app), &house.app).await;
+    let (_, body, mut app) = events(Some(app), &fixture.app).await;
     assert_eq!(body.as_bytes(), b"CLOSE 2\r\n\x10\0\r\n");
     answer(&mut app, "", "CLOSE 2\r\n\x0f\x5f\r\n").await;
     assert_eq!(client.input.close_code().await, 3935);
@@ -101,7 +101,7 @@ async fn each_message_is_a_request_and_its_response_goes_to_the_client() {
 
 #[tokio::test]
 async fn a_socket_listens_to_channels_that_the_app_has_named() {
-    let house = house("", "", "").await;
+    let fixture = fixture("", "", "").await;
     let subscribe = r#"c:{"type":"subscribe","channel":"room"}"#;
     let detach = r#"c:{"type":"detach"}"#;
     let frames = [subscribe, "m:hello", "dropped", detach];
@@ -110,34 +110,34 @@ async fn a_socket_listens_to_channels_that_the_app_has_named() {
         .map(|frame| format!("TEXT {:x}\r\n{frame}\r\n", frame.len()))
         .collect();
     let more = events.concat();
-    let (mut client, _app, _) = open(&house, "Sec-WebSocket-Extensions: grip\r\n", &more).await;
+    let (mut client, _app, _) = open(&fixture, "Sec-WebSocket-Extensions: grip\r\n", &more).await;
     assert_eq!(client.frame().await, text("hello"));
-    house
+    fixture
         .publish(json!({"channel": "room", "ws-message": {"content": "news"}}))
         .await;
     assert_eq!(client.frame().await, text("news"));
     // The app does not want to hear of it any more.
     client.send(masked(FIN | TEXT, b"anybody?")).await;
-    house
+    fixture
         .publish(json!({"channel": "room", "ws-message": {"action": "close", "code": 4001}}))
         .await;
     assert_eq!(client.input.close_code().await, 4001);
-    house.app.has_nobody().await;
+    fixture.app.has_nobody().await;
 }
 
 #[tokio::test]
 async fn the_app_hears_of_a_client_that_is_gone() {
-    let house = house("", "", "").await;
-    let (client, app, _) = open(&house, "", "").await;
+    let fixture = fixture("", "", "").await;
+    let (client, app, _) = open(&fixture, "", "").await;
     drop(client);
-    let (_, body, mut app) = events(Some(app), &house.app).await;
+    let (_, body, mut app) = events(Some(app), &fixture.app).await;
     assert_eq!(body, "DISCONNECT\r\n");
     answer(&mut app, "", "").await;
 }
 
 #[tokio::test]
 async fn an_app_that_opens_nothing_refuses_in_its_own_words() {
-    let house = house("", "", "").await;
+    let fixture = fixture("", "", "").await;
     let of_events = "Content-Type: application/websocket-events\r\n";
     for (code, lines, body, status) in [
         ("403 Forbidden", "Grip-Own: 1\r\n", "no", 403),
@@ -149,9 +149,9 @@ async fn an_app_that_opens_nothing_refuses_in_its_own_words() {
         let response = format!(
             "HTTP/1.1 {code}\r\nConnection: close\r\nContent-Length: {length}\r\n{lines}\r\n{body}"
         );
-        let mut client = house.door.plain().await;
+        let mut client = fixture.door.plain().await;
         client.send(Door::handshake("/chat", "")).await;
-        let (_, _, mut app) = events(None, &house.app).await;
+        let (_, _, mut app) = events(None, &fixture.app).await;
         app.send(&response).await;
         let answer = client.answer().await;
         assert_eq!(answer.status, status, "{response}");
@@ -162,10 +162,10 @@ async fn an_app_that_opens_nothing_refuses_in_its_own_words() {
 
 #[tokio::test]
 async fn events_of_a_client_never_reach_the_app() {
-    let house = house("", "", "").await;
-    let mut client = house.door.plain().await;
+    let fixture = fixture("", "", "").await;
+    let mut client = fixture.door.plain().await;
     let request = "POST /chat HTTP/1.1\r\nHost: door.example\r\nConnection-Id: 1\r\nContent-Length: 6\r\n\
                    Content-Type: Application/WebSocket-Events; x=y\r\n\r\nOPEN\r\n";
     assert_eq!(client.ask(request).await.status, 403);
-    house.app.has_nobody().await;
+    fixture.app.has_nobody().await;
 }

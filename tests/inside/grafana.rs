@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::House;
+use super::Fixture;
 use crate::harness::Door;
 
 /// Every text below a key of this name.
@@ -49,11 +49,11 @@ async fn every_metric_of_the_dashboard_is_there() {
          [[channel.source]]\nsource = 'listen'\naddress = 'unix:{}'\n",
         source.display()
     );
-    let house = House::open(&settings).await;
+    let fixture = Fixture::open(&settings).await;
     // The one series whose label nobody can know before.
-    let refused = house.door.plain().await.ask(&Door::get("/", "")).await;
+    let refused = fixture.door.plain().await.ask(&Door::get("/", "")).await;
     assert_eq!(refused.status, 404);
-    let answer = house.get("/metrics").await;
+    let answer = fixture.get("/metrics").await;
     let mut there = BTreeSet::new();
     for line in answer.text().lines() {
         let Some(line) = line.strip_prefix("# TYPE ") else {

@@ -13,14 +13,14 @@ const ACCEPTS: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r
                        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 /// A door before several addresses of one app, with an admin socket.
-pub(super) struct House {
+pub(super) struct Fixture {
     pub(super) door: Door,
     pub(super) app: String,
     socket: PathBuf,
     _directory: TempDir,
 }
 
-impl House {
+impl Fixture {
     pub(super) async fn open(addresses: &[&str], keys: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("admin.sock");
@@ -114,9 +114,9 @@ async fn what_is_in_progress_at_a_drained_address_ends_as_it_would_have_and_is_n
     let (one, other) = (Backend::tcp().await, Backend::tcp().await);
     let keys = "retry-elsewhere = true\naffinity = 'cookie'\nrequest-spool = false\nrestart-wait = '0s'\n\
                 [limits]\nrequest-buffer = '1KiB'\n";
-    let house = House::open(&[one.address(), other.address()], keys).await;
-    let cookie = cookie_of(&one, &other, &house.door).await;
-    let ask = async |request: String| held(&house.door, &one, &request).await;
+    let fixture = Fixture::open(&[one.address(), other.address()], keys).await;
+    let cookie = cookie_of(&one, &other, &fixture.door).await;
+    let ask = async |request: String| held(&fixture.door, &one, &request).await;
     let (mut reader, mut stream) = ask(Door::get("/stream", &cookie)).await;
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\ndata: 1\n\n";
     stream.send(head).await;
@@ -131,8 +131,8 @@ async fn what_is_in_progress_at_a_drained_address_ends_as_it_would_have_and_is_n
     let (mut sender, mut upload) = ask(begun).await;
     let post = format!("POST /x HTTP/1.1\r\n{rest}: 2\r\n\r\nhi");
     let (mut poster, mut form) = ask(post).await;
-    assert_eq!(house.drain(one.address()).await.status, 200);
-    assert_eq!(house.load(one.address()).await, (3, 1));
+    assert_eq!(fixture.drain(one.address()).await.status, 200);
+    assert_eq!(fixture.load(one.address()).await, (3, 1));
     // All of it continues.
     stream.send("data: 2\n\n").await;
     assert_eq!(reader.input.chunk().await, b"data: 2\n\n");
@@ -142,7 +142,7 @@ async fn what_is_in_progress_at_a_drained_address_ends_as_it_would_have_and_is_n
     assert_eq!(upload.take(100_000).await.len(), 100_000);
     upload.send(CLOSE).await;
     assert_eq!(sender.answer().await.status, 200);
-    assert_eq!(house.load(one.address()).await, (2, 1));
+    assert_eq!(fixture.load(one.address()).await, (2, 1));
     // Now the address dies: nothing of this is sent to the other one.
     drop(one);
     stream.output.finish().await;
@@ -164,15 +164,15 @@ async fn what_is_in_progress_at_a_drained_address_ends_as_it_would_have_and_is_n
 async fn idle_connections_to_an_address_that_a_reload_has_removed_are_closed() {
     let (one, other) = (Backend::tcp().await, Backend::tcp().await);
     let keys = "affinity = 'cookie'\nkeep-alive = '1h'\n";
-    let house = House::open(&[one.address(), other.address()], keys).await;
-    let cookie = cookie_of(&one, &other, &house.door).await;
+    let fixture = Fixture::open(&[one.address(), other.address()], keys).await;
+    let cookie = cookie_of(&one, &other, &fixture.door).await;
     let request = Door::get("/", &cookie);
-    let (mut client, mut late) = held(&house.door, &one, &request).await;
-    let (mut second, mut idle) = held(&house.door, &one, &request).await;
+    let (mut client, mut late) = held(&fixture.door, &one, &request).await;
+    let (mut second, mut idle) = held(&fixture.door, &one, &request).await;
     let ok = CLOSE.replace("Connection: close\r\n", "");
     idle.send(&ok).await;
     assert_eq!(second.answer().await.status, 200);
-    house.reload(&app(&[other.address()]));
+    fixture.reload(&app(&[other.address()]));
     assert_eq!(idle.rest().await, b"");
     // Of a request that was in progress the connection ends with it.
     late.send(&ok).await;
@@ -184,17 +184,17 @@ async fn idle_connections_to_an_address_that_a_reload_has_removed_are_closed() {
 async fn a_long_response_keeps_no_idle_connections_of_a_former_configuration_open() {
     let (one, other) = (Backend::tcp().await, Backend::tcp().await);
     let keys = "affinity = 'cookie'\nkeep-alive = '1h'\n";
-    let house = House::open(&[one.address(), other.address()], keys).await;
-    let cookie = cookie_of(&one, &other, &house.door).await;
-    let (mut reader, mut stream) = held(&house.door, &one, &Door::get("/s", &cookie)).await;
-    let (mut client, mut idle) = held(&house.door, &one, &Door::get("/", &cookie)).await;
+    let fixture = Fixture::open(&[one.address(), other.address()], keys).await;
+    let cookie = cookie_of(&one, &other, &fixture.door).await;
+    let (mut reader, mut stream) = held(&fixture.door, &one, &Door::get("/s", &cookie)).await;
+    let (mut client, mut idle) = held(&fixture.door, &one, &Door::get("/", &cookie)).await;
     stream
         .send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
         .await;
     assert_eq!(reader.head().await.status(), 200);
     idle.send(CLOSE.replace("Connection: close\r\n", "")).await;
     assert_eq!(client.answer().await.status, 200);
-    house.reload(&house.app);
+    fixture.reload(&fixture.app);
     assert_eq!(idle.rest().await, b"");
     stream.send("data: 1\n\n").await;
     assert_eq!(reader.input.chunk().await, b"data: 1\n\n");
@@ -203,16 +203,16 @@ async fn a_long_response_keeps_no_idle_connections_of_a_former_configuration_ope
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn orders_at_the_same_time_leave_one_address_in_use() {
     let (one, other) = (Backend::tcp().await, Backend::tcp().await);
-    let house = House::open(&[one.address(), other.address()], "").await;
+    let fixture = Fixture::open(&[one.address(), other.address()], "").await;
     for round in 0..50 {
-        let (a, b) = tokio::join!(house.drain(one.address()), house.drain(other.address()));
+        let (a, b) = tokio::join!(fixture.drain(one.address()), fixture.drain(other.address()));
         assert!(
             [a.status, b.status].contains(&409),
             "round {round}: {} {}",
             a.text(),
             b.text()
         );
-        house.undo(one.address()).await;
-        house.undo(other.address()).await;
+        fixture.undo(one.address()).await;
+        fixture.undo(other.address()).await;
     }
 }

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::draining::{House, app};
+use super::draining::{Fixture, app};
 use crate::harness::{Door, Wire, until, within};
 
 /// The requests that the addresses have got, each with how often.
@@ -149,32 +149,32 @@ async fn drains_and_reloads_under_load_cost_no_visitor_anything() {
         );
         let all = [&*a.address, &*b.address, &*c.address];
         let keys = format!("workers = 6\naffinity = '{affinity}'\n");
-        let house = House::open(&all, &keys).await;
+        let fixture = Fixture::open(&all, &keys).await;
         let operator = async {
             for round in 0..4 {
                 for (at, address) in all.iter().enumerate() {
-                    assert_eq!(house.drain(address).await.status, 200);
+                    assert_eq!(fixture.drain(address).await.status, 200);
                     if round == 2 {
-                        house.reload(&house.app);
+                        fixture.reload(&fixture.app);
                     }
                     until("nothing to be in progress there", || async {
-                        (house.load(address).await == (0, 0)).then_some(())
+                        (fixture.load(address).await == (0, 0)).then_some(())
                     })
                     .await;
                     until_served(&seen, 30).await;
-                    assert_eq!(house.load(address).await, (0, 0), "{at}");
-                    house.undo(address).await;
+                    assert_eq!(fixture.load(address).await, (0, 0), "{at}");
+                    fixture.undo(address).await;
                 }
                 // The same by reload, of one address after the other.
                 for left in 0..3 {
                     let rest: Vec<_> = (0..3).filter(|at| *at != left).map(|at| all[at]).collect();
-                    house.reload(&format!("{}{keys}", app(&rest)));
+                    fixture.reload(&format!("{}{keys}", app(&rest)));
                     until_served(&seen, 30).await;
                 }
-                house.reload(&house.app);
+                fixture.reload(&fixture.app);
             }
         };
-        let bad = under_load(&house.door, operator).await;
+        let bad = under_load(&fixture.door, operator).await;
         assert!(bad.is_empty(), "{affinity}: {bad:?}");
         let twice: Vec<_> = seen
             .lock()
@@ -197,19 +197,19 @@ async fn killed_under_load(affinity: &str, drained: bool) {
     let all: Vec<_> = nodes.iter().map(|node| node.address.clone()).collect();
     let all: Vec<_> = all.iter().map(String::as_str).collect();
     let keys = format!("workers = 6\naffinity = '{affinity}'\nretry-elsewhere = true\n");
-    let house = House::open(&all, &keys).await;
+    let fixture = Fixture::open(&all, &keys).await;
     let operator = async {
         until_served(&seen, 100).await;
         for _ in 0..2 {
             let node = nodes.pop().unwrap();
             if drained {
-                assert_eq!(house.drain(&node.address).await.status, 200);
+                assert_eq!(fixture.drain(&node.address).await.status, 200);
             }
             node.kill().await;
             until_served(&seen, 100).await;
         }
     };
-    let bad = under_load(&house.door, operator).await;
+    let bad = under_load(&fixture.door, operator).await;
     // A POST that was in progress there may have run, and is answered so.
     let wrong: Vec<_> = bad
         .iter()

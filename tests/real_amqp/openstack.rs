@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::House;
+use super::Fixture;
 use crate::support::{run, until};
 
 /// The sources of the shipped configuration.
@@ -10,7 +10,7 @@ fn shipped() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/horizon.toml");
     let text = std::fs::read_to_string(path).expect("a shipped configuration");
     let begin = text.find("\n[[channel]]").expect("its sources");
-    // Without the admin socket: the house has one of its own.
+    // Without the admin socket: the fixture has one of its own.
     let end = text.find("\n[admin]").expect("an admin socket");
     let tables = text.get(begin..end).expect("a text");
     tables.replace(
@@ -19,7 +19,7 @@ fn shipped() -> String {
     )
 }
 
-impl House {
+impl Fixture {
     #[track_caller]
     fn sources(&self) -> Vec<Value> {
         let status = run(&mut self.command(&["status", "--json"])).well().stdout;
@@ -28,29 +28,29 @@ impl House {
         sources.expect("a list").clone()
     }
 
-    /// A house with the shipped sources, whose exchanges are there and which hear them.
+    /// A fixture with the shipped sources, whose exchanges are there and which hear them.
     #[track_caller]
     fn with_a_cloud() -> Self {
-        let mut house = Self::open("", &shipped());
+        let mut fixture = Self::open("", &shipped());
         until("each source to say what is missing", || {
             let is_told = |one: &Value| {
                 let error = one.get("last_error").and_then(Value::as_str);
                 error.is_some_and(|error| error.contains("no exchange"))
             };
-            house.sources().iter().all(is_told).then_some(())
+            fixture.sources().iter().all(is_told).then_some(())
         });
         for exchange in ["nova", "neutron", "openstack", "keystone"] {
-            house
+            fixture
                 .publisher
                 .ask(&format!("exchange {exchange} topic no"));
         }
         until("all sources", || {
-            let all = house.sources();
+            let all = fixture.sources();
             assert_eq!(all.len(), 4);
             let up = |one: &Value| one.get("since").is_some_and(Value::is_number);
             all.iter().all(up).then_some(())
         });
-        house
+        fixture
     }
 
     /// Fails unless every message has been taken, and no source shows an error.
@@ -70,7 +70,7 @@ impl House {
 
 #[test]
 fn each_project_hears_of_what_it_owns_whoever_has_asked_and_nothing_is_refused() {
-    let mut house = House::with_a_cloud();
+    let mut fixture = Fixture::with_a_cloud();
     for (exchange, event, payload) in [
         (
             "nova",
@@ -119,7 +119,7 @@ fn each_project_hears_of_what_it_owns_whoever_has_asked_and_nothing_is_refused()
             r#"{"resource_info": "p"}"#,
         ),
     ] {
-        house.publisher.ask(&format!(
+        fixture.publisher.ask(&format!(
             r#"notify {exchange} {event} {{"project": "admin", "payload": {payload}}}"#
         ));
     }
@@ -129,11 +129,11 @@ fn each_project_hears_of_what_it_owns_whoever_has_asked_and_nothing_is_refused()
              null, \"payload\": {{\"nova_object.data\": {data}}}}}"
         )
     };
-    house.publisher.ask(&versioned(
+    fixture.publisher.ask(&versioned(
         "instance.pause.end",
         r#"{"tenant_id": "owner", "uuid": "j"}"#,
     ));
-    house.publisher.ask(&versioned(
+    fixture.publisher.ask(&versioned(
         "metrics.update",
         r#"{"host": "compute1", "metrics": []}"#,
     ));
@@ -170,7 +170,7 @@ fn each_project_hears_of_what_it_owns_whoever_has_asked_and_nothing_is_refused()
         ),
         ("keystone.cloud", &[("identity.project.deleted", Some("p"))]),
     ] {
-        let messages = house.first(channel, expected.len());
+        let messages = fixture.first(channel, expected.len());
         let found: Vec<_> = messages
             .iter()
             .map(|one| {
@@ -182,34 +182,34 @@ fn each_project_hears_of_what_it_owns_whoever_has_asked_and_nothing_is_refused()
             .collect();
         assert_eq!(found, expected, "{channel}");
     }
-    house.refused_nothing();
+    fixture.refused_nothing();
 }
 
 #[test]
 fn every_sample_that_nova_publishes_of_its_notifications_is_taken() {
-    let mut house = House::with_a_cloud();
+    let mut fixture = Fixture::with_a_cloud();
     let samples = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/tests/.cache/openstack/notification_samples"
     );
-    let count = house.publisher.count(&format!("samples nova {samples}"));
+    let count = fixture.publisher.count(&format!("samples nova {samples}"));
     assert!(count >= 140, "{count} in {samples}; tests/run openstack");
     until("all of them", || {
-        let all = house.sources();
+        let all = fixture.sources();
         let taken = all
             .iter()
             .filter_map(|one| one.get("messages").and_then(Value::as_u64));
         (taken.sum::<u64>() == count as u64).then_some(())
     });
-    house.refused_nothing();
+    fixture.refused_nothing();
     // The project of all samples, and what is of none.
-    let owned = house.first("nova.6f70656e737461636b20342065766572", 1);
+    let owned = fixture.first("nova.6f70656e737461636b20342065766572", 1);
     let event = |messages: &[Value]| messages[0]["event"].as_str().map(str::to_owned);
     assert!(
         event(&owned).is_some_and(|event| event.starts_with("instance.")),
         "{owned:?}"
     );
-    let general = house.first("nova.cloud", 1);
+    let general = fixture.first("nova.cloud", 1);
     assert!(
         event(&general).is_some_and(|event| event.starts_with("aggregate.")),
         "{general:?}"
@@ -296,10 +296,10 @@ const OTHERS: &[(&str, &str, &str, &str)] = &[
 
 #[test]
 fn what_other_services_publish_is_taken_with_its_project_and_its_key() {
-    let mut house = House::with_a_cloud();
+    let mut fixture = Fixture::with_a_cloud();
     for (event, payload, ..) in OTHERS {
         let payload: Value = serde_json::from_str(payload).expect("JSON");
-        house.publisher.ask(&format!(
+        fixture.publisher.ask(&format!(
             r#"notify openstack {event} {{"project": "admin", "payload": {payload}}}"#
         ));
     }
@@ -308,12 +308,12 @@ fn what_other_services_publish_is_taken_with_its_project_and_its_key() {
         let expected: Vec<_> = expected
             .map(|(event, _, _, key)| (*event, Some(*key)))
             .collect();
-        let messages = house.first(&format!("openstack.{project}"), expected.len());
+        let messages = fixture.first(&format!("openstack.{project}"), expected.len());
         let found: Vec<_> = messages
             .iter()
             .map(|one| (one["event"].as_str().expect("a name"), one["key"].as_str()))
             .collect();
         assert_eq!(found, expected, "{project}");
     }
-    house.refused_nothing();
+    fixture.refused_nothing();
 }

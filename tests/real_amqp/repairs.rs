@@ -6,27 +6,27 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::{House, KEPT, kept_on_disk};
+use super::{Fixture, KEPT, kept_on_disk};
 use crate::support::{path, run, until};
 
 const GUIDE: &str = include_str!("../../src/guide/rabbitmq.md");
 
-impl House {
+impl Fixture {
     /// The same door, as the user `noren` with the permissions of the guide, from the exchange `nova`.
     #[track_caller]
     fn least_privileged() -> Self {
-        let mut house = Self::open("nova topic no", "[[channel]]\nname = \"other\"\n");
-        house.rabbit.permit_as_in(GUIDE);
-        let secret = path(&house.directory, "amqp");
+        let mut fixture = Self::open("nova topic no", "[[channel]]\nname = \"other\"\n");
+        fixture.rabbit.permit_as_in(GUIDE);
+        let secret = path(&fixture.directory, "amqp");
         fs::write(&secret, "noren:noren").expect("a file");
         let source = KEPT.replace(
             "exchange = \"e\"",
             &format!("credentials = {secret:?}\nexchange = \"nova\""),
         );
-        house.kill_door();
-        house.open_door(&source);
-        house.connected();
-        house
+        fixture.kill_door();
+        fixture.open_door(&source);
+        fixture.connected();
+        fixture
     }
 
     /// The status of the only source.
@@ -68,101 +68,101 @@ impl House {
 
 #[test]
 fn the_permissions_of_the_guide_are_enough_for_a_source() {
-    let mut house = House::least_privileged();
-    house.publisher.ask("flood nova k 3 10");
-    assert_eq!(house.numbers(3), [0, 1, 2]);
+    let mut fixture = Fixture::least_privileged();
+    fixture.publisher.ask("flood nova k 3 10");
+    assert_eq!(fixture.numbers(3), [0, 1, 2]);
 }
 
 #[test]
 fn permissions_that_are_taken_away_are_told_and_given_again_they_are_used() {
-    let mut house = House::least_privileged();
-    house.hears_again("nova");
-    house.rabbit.permit("noren", ["^$", "^$", "^$"]);
+    let mut fixture = Fixture::least_privileged();
+    fixture.hears_again("nova");
+    fixture.rabbit.permit("noren", ["^$", "^$", "^$"]);
     let reason = until("the refusal", || {
         // On a channel that is never idle the broker goes on with what it has permitted.
-        house.publisher.ask("send nova # {\"n\": 1000000}");
-        let status = house.status_of_source();
+        fixture.publisher.ask("send nova # {\"n\": 1000000}");
+        let status = fixture.status_of_source();
         let reason = status["last_error"].as_str()?.to_owned();
         status["since"].is_null().then_some(reason)
     });
     assert!(reason.contains("ACCESS_REFUSED"), "{reason}");
     // It serves without this source.
-    let ready = house.admin("/readyz");
+    let ready = fixture.admin("/readyz");
     assert!(
         ready.contains("is down: ") && ready.contains("ACCESS_REFUSED"),
         "{ready}"
     );
-    let metrics = house.admin("/metrics");
+    let metrics = fixture.admin("/metrics");
     let down = |line: &str| line.starts_with("noren_source_up{") && line.ends_with(" 0");
     assert!(metrics.lines().any(down), "{metrics}");
-    house.rabbit.permit_as_in(GUIDE);
-    house.hears_again("nova");
-    let status = house.status_of_source();
+    fixture.rabbit.permit_as_in(GUIDE);
+    fixture.hears_again("nova");
+    let status = fixture.status_of_source();
     assert!(
         status["since"].is_number() && status["last_error"].is_null(),
         "{status}"
     );
-    assert!(!house.admin("/readyz").contains("is down"));
+    assert!(!fixture.admin("/readyz").contains("is down"));
 }
 
 #[test]
 fn a_user_who_is_removed_is_told_and_made_again_is_used() {
-    let mut house = House::least_privileged();
-    house.hears_again("nova");
-    house.rabbit.forget("noren");
+    let mut fixture = Fixture::least_privileged();
+    fixture.hears_again("nova");
+    fixture.rabbit.forget("noren");
     until("the refusal", || {
-        let status = house.status_of_source();
+        let status = fixture.status_of_source();
         let reason = status["last_error"].as_str()?;
         (status["since"].is_null() && reason.contains("ACCESS_REFUSED")).then_some(())
     });
-    assert!(!house.log().contains("noren:noren"));
-    house.rabbit.permit_as_in(GUIDE);
-    house.hears_again("nova");
-    assert!(house.status_of_source()["last_error"].is_null());
+    assert!(!fixture.log().contains("noren:noren"));
+    fixture.rabbit.permit_as_in(GUIDE);
+    fixture.hears_again("nova");
+    assert!(fixture.status_of_source()["last_error"].is_null());
 }
 
 #[test]
 fn an_exchange_a_queue_and_a_binding_that_go_while_connected_are_there_again() {
-    let mut house = House::open("e topic yes", KEPT);
-    house.connected();
-    house.hears_again("e");
-    house.publisher.ask("delete e");
-    house.until_logged("the exchange of a source is gone");
-    assert!(house.status_of_source()["since"].is_null());
-    house.publisher.ask("exchange e topic yes");
-    house.until_logged("bound to it again");
-    house.hears_again("e");
+    let mut fixture = Fixture::open("e topic yes", KEPT);
+    fixture.connected();
+    fixture.hears_again("e");
+    fixture.publisher.ask("delete e");
+    fixture.until_logged("the exchange of a source is gone");
+    assert!(fixture.status_of_source()["since"].is_null());
+    fixture.publisher.ask("exchange e topic yes");
+    fixture.until_logged("bound to it again");
+    fixture.hears_again("e");
     // So fast that nobody sees it.
-    house.publisher.ask("delete e");
-    house.publisher.ask("exchange e topic yes");
-    house.hears_again("e");
-    house.publisher.ask("unbind noren-a e #");
-    house.hears_again("e");
-    house.publisher.ask("delete-queue noren-a");
-    house.hears_again("e");
+    fixture.publisher.ask("delete e");
+    fixture.publisher.ask("exchange e topic yes");
+    fixture.hears_again("e");
+    fixture.publisher.ask("unbind noren-a e #");
+    fixture.hears_again("e");
+    fixture.publisher.ask("delete-queue noren-a");
+    fixture.hears_again("e");
 }
 
 #[test]
 fn an_exchange_of_another_type_is_heard_and_what_was_in_the_queue_comes_once() {
     const EACH: u64 = 2_000;
-    let mut house = House::open("e topic yes", &kept_on_disk());
-    house.connected();
-    let is_read = |house: &mut House| {
+    let mut fixture = Fixture::open("e topic yes", &kept_on_disk());
+    fixture.connected();
+    let is_read = |fixture: &mut Fixture| {
         until("the queue to be empty", || {
-            (house.publisher.count("length noren-a") == 0).then_some(())
+            (fixture.publisher.count("length noren-a") == 0).then_some(())
         });
     };
     for kind in ["fanout", "headers", "direct", "topic"] {
         // Most of them are in the queue, or on their way and not acknowledged, when the exchange goes.
-        house.publisher.ask(&format!("flood e # {EACH} 100"));
-        house.publisher.ask("delete e");
-        house.publisher.ask(&format!("exchange e {kind} yes"));
-        is_read(&mut house);
-        house.hears_again("e");
+        fixture.publisher.ask(&format!("flood e # {EACH} 100"));
+        fixture.publisher.ask("delete e");
+        fixture.publisher.ask(&format!("exchange e {kind} yes"));
+        is_read(&mut fixture);
+        fixture.hears_again("e");
     }
-    is_read(&mut house);
-    let count = usize::try_from(house.heard()).expect("a count");
-    let mut all = house.numbers(count);
+    is_read(&mut fixture);
+    let count = usize::try_from(fixture.heard()).expect("a count");
+    let mut all = fixture.numbers(count);
     all.retain(|number| *number < EACH);
     let expected: Vec<u64> = (0..4).flat_map(|_| 0..EACH).collect();
     assert!(all == expected, "{} of {}", all.len(), expected.len());

@@ -29,7 +29,7 @@ fn an_app_that_is_down_gives_a_clear_page_and_is_used_again_when_it_is_back() {
             assert_eq!(answer.header("x-content-type-options"), "nosniff");
             assert!(
                 !answer.text().contains("app.sock"),
-                "the inside of the house: {}",
+                "the state inside: {}",
                 answer.text()
             );
         }

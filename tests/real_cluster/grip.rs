@@ -14,7 +14,7 @@ use crate::support::{PATIENCE, Peer, Rabbit, alone, free_port, path, scratch, un
 const KEY: &str = "6b6579206f6620746865206170702c206f66207468697274792d74776f206279";
 
 /// Two nodes, and the Django app behind both, which knows the control endpoint of the first.
-struct House {
+struct Fixture {
     nodes: [Node; 2],
     /// The addresses of their control endpoints.
     publishers: [String; 2],
@@ -23,7 +23,7 @@ struct House {
     _directory: tempfile::TempDir,
 }
 
-impl House {
+impl Fixture {
     #[track_caller]
     fn open() -> Self {
         let rabbit = Rabbit::start();
@@ -132,21 +132,21 @@ impl Client {
 #[test]
 fn held_responses_and_websockets_of_the_other_node_get_the_message_too() {
     let _alone = alone();
-    let house = House::open();
-    let mut stream = house.client(1, "/stream/", "");
+    let fixture = Fixture::open();
+    let mut stream = fixture.client(1, "/stream/", "");
     stream.gets("welcome\n");
-    let mut socket = house.client(
+    let mut socket = fixture.client(
         1,
         "/chat/",
         "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
     );
     socket.gets("\r\n\r\n");
-    let mut poll = house.client(1, "/poll/", "");
+    let mut poll = fixture.client(1, "/poll/", "");
     // Until the node holds it, a message is not for it; each attempt reaches the others.
     let mut told = 0;
     until("the held response", || {
-        house.ask(0, "/tell/?text=hello");
+        fixture.ask(0, "/tell/?text=hello");
         told += 1;
         let mut byte = [0];
         poll.stream.set_nonblocking(true).expect("a socket");
@@ -165,8 +165,8 @@ fn held_responses_and_websockets_of_the_other_node_get_the_message_too() {
 #[test]
 fn an_item_that_is_tried_again_at_the_other_node_is_not_sent_twice() {
     let _alone = alone();
-    let house = House::open();
-    let mut streams = [0, 1].map(|node| house.client(node, "/stream/", ""));
+    let fixture = Fixture::open();
+    let mut streams = [0, 1].map(|node| fixture.client(node, "/stream/", ""));
     for stream in &mut streams {
         stream.gets("welcome\n");
     }
@@ -175,12 +175,12 @@ fn an_item_that_is_tried_again_at_the_other_node_is_not_sent_twice() {
             "channel": "room", "id": format!("own-{number}"), "http-stream": {"content": format!("<{number}>")},
         });
         // Its publisher has not heard that it was taken.
-        for publishers in &house.publishers {
+        for publishers in &fixture.publishers {
             publish(publishers, &item);
         }
     }
     publish(
-        &house.publishers[1],
+        &fixture.publishers[1],
         &json!({"channel": "room", "http-stream": {"content": "end"}}),
     );
     for stream in &mut streams {

@@ -18,14 +18,14 @@ const BOOKS: &[&str] = &["https://example.com/books/{id}"];
 const SUBSCRIPTIONS: &[&str] = &["/.well-known/mercure/subscriptions/{topic}/{subscriber}"];
 
 /// The nodes of a cluster, and the files that they share.
-struct House {
+struct Fixture {
     rabbit: Rabbit,
     tables: String,
     token: String,
     _directory: tempfile::TempDir,
 }
 
-impl House {
+impl Fixture {
     #[track_caller]
     fn open() -> Self {
         let directory = scratch();
@@ -86,11 +86,11 @@ fn told(stream: &mut Updates<TcpStream>) -> Value {
 #[test]
 fn updates_of_every_node_reach_all_subscribers_once_and_a_cursor_of_one_resumes_at_another() {
     let _alone = alone();
-    let house = House::open();
-    let nodes = [house.node(), house.node()];
+    let fixture = Fixture::open();
+    let nodes = [fixture.node(), fixture.node()];
     let mut readers: Vec<_> = nodes
         .iter()
-        .map(|node| subscribe(node, BOOKS, None, &house.token))
+        .map(|node| subscribe(node, BOOKS, None, &fixture.token))
         .collect();
     let mut public: Vec<_> = nodes
         .iter()
@@ -107,12 +107,12 @@ fn updates_of_every_node_reach_all_subscribers_once_and_a_cursor_of_one_resumes_
         if number % 4 < 2 {
             fields.push(("id", &own));
         }
-        let id = house.publish(here, &fields);
+        let id = fixture.publish(here, &fields);
         if number % 4 < 2 {
             assert_eq!(id, own);
             // Its publisher did not hear that it was taken, and tries all nodes.
             for node in &nodes {
-                assert_eq!(house.publish(node, &fields), own);
+                assert_eq!(fixture.publish(node, &fields), own);
             }
         }
         let heard = Heard { id, data };
@@ -122,7 +122,7 @@ fn updates_of_every_node_reach_all_subscribers_once_and_a_cursor_of_one_resumes_
         }
     }
     // Whether something comes twice is seen before this one.
-    let last = house.publish(
+    let last = fixture.publish(
         &nodes[0],
         &[("topic", "https://example.com/books/1"), ("data", "last")],
     );
@@ -139,11 +139,11 @@ fn updates_of_every_node_reach_all_subscribers_once_and_a_cursor_of_one_resumes_
         assert_eq!(next(stream, open.len()), open);
     }
     // One that comes later reads all from the stream of the broker.
-    let later = house.node();
+    let later = fixture.node();
     for node in nodes.iter().chain([&later]) {
         for place in [0, 7, 20, 41] {
             let cursor = &all[place].id;
-            let mut stream = subscribe(node, BOOKS, Some(cursor), &house.token);
+            let mut stream = subscribe(node, BOOKS, Some(cursor), &fixture.token);
             assert_eq!(stream.cursor.as_ref(), Some(cursor));
             assert_eq!(next(&mut stream, all.len() - place - 1), all[place + 1..]);
         }
@@ -155,12 +155,12 @@ fn updates_of_every_node_reach_all_subscribers_once_and_a_cursor_of_one_resumes_
 #[test]
 fn a_subscriber_that_moves_to_another_node_at_once_hears_nothing_again() {
     let _alone = alone();
-    let house = House::open();
-    let (one, two) = (house.node(), house.node());
+    let fixture = Fixture::open();
+    let (one, two) = (fixture.node(), fixture.node());
     let mut unknown = Vec::new();
     for number in 0..200 {
         let data = number.to_string();
-        let id = house.publish(&one, &[("topic", "a"), ("data", &data)]);
+        let id = fixture.publish(&one, &[("topic", "a"), ("data", &data)]);
         // The load balancer sends it elsewhere, where the update may not have arrived yet.
         let stream = subscribe(&two, ALL, Some(&id), "");
         if stream.cursor.as_ref() != Some(&id) {
@@ -176,9 +176,9 @@ fn a_subscriber_that_moves_to_another_node_at_once_hears_nothing_again() {
 #[test]
 fn each_node_lists_its_own_subscribers_and_their_events_reach_the_observers_at_all() {
     let _alone = alone();
-    let house = House::open();
-    let (one, two) = (house.node(), house.node());
-    let mut observer = subscribe(&one, SUBSCRIPTIONS, None, &house.token);
+    let fixture = Fixture::open();
+    let (one, two) = (fixture.node(), fixture.node());
+    let mut observer = subscribe(&one, SUBSCRIPTIONS, None, &fixture.token);
     assert_eq!(told(&mut observer)["topic"], SUBSCRIPTIONS[0]);
     let stream = subscribe(&two, BOOKS, None, "");
     let begun = told(&mut observer);
@@ -187,7 +187,7 @@ fn each_node_lists_its_own_subscribers_and_their_events_reach_the_observers_at_a
         (&Value::from(BOOKS[0]), &Value::from(true))
     );
     let listed = |node: &Node| {
-        let document = subscriptions_at(socket(node), &house.token, "").expect("a document");
+        let document = subscriptions_at(socket(node), &fixture.token, "").expect("a document");
         let subscriptions = document["subscriptions"].as_array();
         let topics = subscriptions.expect("a list").iter();
         let topics = topics.map(|one| one["topic"].as_str().expect("a topic").to_owned());
@@ -209,13 +209,13 @@ fn each_node_lists_its_own_subscribers_and_their_events_reach_the_observers_at_a
 #[test]
 fn a_stream_that_is_made_anew_leaves_no_cursor_of_the_old_one() {
     let _alone = alone();
-    let house = House::open();
-    let node = house.node();
+    let fixture = Fixture::open();
+    let node = fixture.node();
     // In the old stream every place has a public update of this topic; in the new one most are private.
     let mut reader = subscribe(&node, &["a"], None, "");
     let mut old = String::new();
     for number in 0..100 {
-        old = house.publish(&node, &[("topic", "a"), ("data", &number.to_string())]);
+        old = fixture.publish(&node, &[("topic", "a"), ("data", &number.to_string())]);
     }
     assert_eq!(next(&mut reader, 100).len(), 100);
     // The hub has read all of these cursors.
@@ -223,21 +223,21 @@ fn a_stream_that_is_made_anew_leaves_no_cursor_of_the_old_one() {
         subscribe(&node, &["a"], Some(&old), "").cursor,
         Some(old.clone())
     );
-    house.rabbit.delete_queue("noren");
+    fixture.rabbit.delete_queue("noren");
     let first = until("the node to read the new stream", || {
-        let published = publish_update(socket(&node), &house.token, &secret("secret 0"));
+        let published = publish_update(socket(&node), &fixture.token, &secret("secret 0"));
         let id = published.ok()?;
         let known = Updates::open(socket(&node), &["a"], Some(&id), "").ok()?;
         (node.log().contains("made anew") && known.cursor.as_ref() == Some(&id)).then_some(id)
     });
     for number in 1..50 {
-        house.publish(&node, &secret(&format!("secret {number}")));
+        fixture.publish(&node, &secret(&format!("secret {number}")));
     }
-    house.publish(&node, &[("topic", "a"), ("data", "open")]);
+    fixture.publish(&node, &[("topic", "a"), ("data", "open")]);
     let mut stream = subscribe(&node, &["a"], Some(&old), "");
     assert_eq!(stream.cursor.as_deref(), Some("earliest"));
     assert_eq!(next(&mut stream, 1)[0].data, "open");
-    let mut stream = subscribe(&node, &["a"], Some(&first), &house.token);
+    let mut stream = subscribe(&node, &["a"], Some(&first), &fixture.token);
     assert_eq!(stream.cursor, Some(first));
     assert_eq!(next(&mut stream, 1)[0].data, "secret 1");
     drop(reader);

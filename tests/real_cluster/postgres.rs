@@ -4,14 +4,14 @@ use super::Node;
 use crate::support::{Peer, Postgres, Rabbit, alone, until};
 
 /// A broker, a database with an outbox, an app that fills it, and the tables of each node.
-struct House {
+struct Fixture {
     rabbit: Rabbit,
     server: Postgres,
     app: Peer,
     tables: String,
 }
 
-impl House {
+impl Fixture {
     #[track_caller]
     fn open(place: &str) -> Self {
         let (rabbit, server) = (Rabbit::start(), Postgres::start());
@@ -73,27 +73,27 @@ fn numbers(node: &Node, count: usize) -> Vec<u64> {
 fn rows_of_an_outbox_are_published_once_by_two_nodes_of_which_one_is_killed() {
     const EACH: u64 = 300;
     let _alone = alone();
-    let mut house = House::open("outbox = \"noren_outbox\"\npoll = \"1h\"\nbatch = 20");
-    let (reader, other) = sorted(house.node(), house.node());
-    house.app.ask(&format!("insert 0 {EACH}"));
+    let mut fixture = Fixture::open("outbox = \"noren_outbox\"\npoll = \"1h\"\nbatch = 20");
+    let (reader, other) = sorted(fixture.node(), fixture.node());
+    fixture.app.ask(&format!("insert 0 {EACH}"));
     until("some rows", || {
-        (house.app.count("inserted") > 100).then_some(())
+        (fixture.app.count("inserted") > 100).then_some(())
     });
     // It may have published rows that it has not deleted.
     drop(reader);
     until("the other to read", || reads(&other).then_some(()));
-    let late = house.node();
+    let late = fixture.node();
     // The broker restarts while rows are read.
-    house.app.ask(&format!("insert {EACH} {EACH}"));
-    house.rabbit.stop();
-    house.rabbit.begin();
+    fixture.app.ask(&format!("insert {EACH} {EACH}"));
+    fixture.rabbit.stop();
+    fixture.rabbit.begin();
     until("the table to be empty", || {
-        let all = house.app.count("inserted") == 2 * 300;
-        let left = house.server.sql("SELECT count(*) FROM noren_outbox");
+        let all = fixture.app.count("inserted") == 2 * 300;
+        let left = fixture.server.sql("SELECT count(*) FROM noren_outbox");
         (all && left == "0").then_some(())
     });
     // One that was doubled would have pushed the last one out of so many.
-    house
+    fixture
         .server
         .sql("INSERT INTO noren_outbox (channel, data) VALUES ('a', '{\"n\": 600}')");
     let expected: Vec<u64> = (0..=2 * EACH).collect();
@@ -111,16 +111,18 @@ fn rows_of_an_outbox_are_published_once_by_two_nodes_of_which_one_is_killed() {
 #[test]
 fn a_notification_is_published_once_by_two_nodes_that_listen() {
     let _alone = alone();
-    let mut house = House::open("listen = [\"Jobs\"]\n");
-    let (reader, other) = sorted(house.node(), house.node());
-    house.app.ask("notify 0 50");
+    let mut fixture = Fixture::open("listen = [\"Jobs\"]\n");
+    let (reader, other) = sorted(fixture.node(), fixture.node());
+    fixture.app.ask("notify 0 50");
     let expected: Vec<u64> = (0..50).collect();
     assert_eq!(numbers(&reader, 50), expected);
     assert_eq!(numbers(&other, 50), expected);
     drop(reader);
     until("the other to listen", || reads(&other).then_some(()));
-    house.app.ask("notify 50 50");
-    house.server.sql("SELECT pg_notify('Jobs', '{\"n\": 100}')");
+    fixture.app.ask("notify 50 50");
+    fixture
+        .server
+        .sql("SELECT pg_notify('Jobs', '{\"n\": 100}')");
     let expected: Vec<u64> = (0..=100).collect();
     assert_eq!(numbers(&other, 101), expected);
 }

@@ -1,10 +1,10 @@
 //! Webhooks whose channel is on a disk that fills up: their sender is told to come again, and nobody has seen what was
 //! refused.
 
-use super::{House, Response, text};
+use super::{Fixture, Response, text};
 use crate::support::until;
 
-impl House {
+impl Fixture {
     /// A delivery as GitLab sends it, with the id that it has at every attempt.
     fn deliver(&self, number: usize) -> Response {
         let lines = format!(
@@ -19,13 +19,13 @@ impl House {
 
 #[test]
 fn a_webhook_that_a_full_disk_refuses_is_seen_by_nobody_and_taken_when_it_comes_again() {
-    let mut house = House::open("unlimited");
-    house.until_it_serves();
-    assert_eq!(house.deliver(0).0, 202);
-    house.fill(house.program.id());
+    let mut fixture = Fixture::open("unlimited");
+    fixture.until_it_serves();
+    assert_eq!(fixture.deliver(0).0, 202);
+    fixture.fill(fixture.program.id());
     let mut taken = vec!["0".to_owned()];
     let refused = (1..100_000).find(|number| {
-        let Response(status, head, body) = house.deliver(*number);
+        let Response(status, head, body) = fixture.deliver(*number);
         if status == 202 {
             taken.push(number.to_string());
             return false;
@@ -36,17 +36,17 @@ fn a_webhook_that_a_full_disk_refuses_is_seen_by_nobody_and_taken_when_it_comes_
         true
     });
     let refused = refused.expect("an end of the disk");
-    assert_eq!(house.deliver(refused).0, 503);
-    assert_eq!(house.history("hooks"), taken);
-    House::limit(house.program.id(), "unlimited");
+    assert_eq!(fixture.deliver(refused).0, 503);
+    assert_eq!(fixture.history("hooks"), taken);
+    Fixture::limit(fixture.program.id(), "unlimited");
     until("the delivery to be taken", || {
-        (house.deliver(refused).0 == 202).then_some(())
+        (fixture.deliver(refused).0 == 202).then_some(())
     });
     // Its sender has not heard of that, and tries once more.
-    assert_eq!(house.deliver(refused).0, 202);
+    assert_eq!(fixture.deliver(refused).0, 202);
     taken.push(refused.to_string());
-    assert_eq!(house.history("hooks"), taken);
-    house.restart("unlimited");
-    assert_eq!(house.deliver(refused).0, 202);
-    assert_eq!(house.history("hooks"), taken);
+    assert_eq!(fixture.history("hooks"), taken);
+    fixture.restart("unlimited");
+    assert_eq!(fixture.deliver(refused).0, 202);
+    assert_eq!(fixture.history("hooks"), taken);
 }

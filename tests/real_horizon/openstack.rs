@@ -40,13 +40,13 @@ fn visit(mut command: Command, cloud: &mut Peer) -> String {
 }
 
 /// A broker with the exchanges of the services, and Noren in front of a cloud.
-struct House {
+struct Fixture {
     cloud: Peer,
     door: Door,
     _rabbit: Rabbit,
 }
 
-impl House {
+impl Fixture {
     /// `settings` are those of the cloud; `change` changes the shipped configuration.
     #[track_caller]
     fn open(settings: &[&str], change: impl FnOnce(&str) -> String) -> Self {
@@ -87,25 +87,25 @@ fn with_sockjs(tables: &str) -> String {
 #[test]
 fn the_tables_of_the_real_dashboard_change_by_themselves_in_the_right_project_only() {
     let _alone = alone();
-    let mut house = House::open(&[], with_sockjs);
-    assert_eq!(house.cloud.ask("answers"), recorded());
-    let mut page = chromium("openstack_page.mjs", &house.door);
+    let mut fixture = Fixture::open(&[], with_sockjs);
+    assert_eq!(fixture.cloud.ask("answers"), recorded());
+    let mut page = chromium("openstack_page.mjs", &fixture.door);
     page.args(["--sockjs", "/lib/sockjs.min.js"]);
     if let Ok(pictures) = std::env::var("NOREN_PICTURES") {
         page.args(["--pictures", &pictures]);
     }
     assert_eq!(
-        visit(page, &mut house.cloud),
+        visit(page, &mut fixture.cloud),
         "openstack=ok over websocket, sse, sockjs"
     );
-    assert!(!house.door.log().contains("secret-token"));
+    assert!(!fixture.door.log().contains("secret-token"));
 }
 
 #[test]
 fn a_logout_is_told_at_once_also_under_mod_wsgi_with_sessions_in_signed_cookies() {
     let _alone = alone();
     let settings = ["--server", "mod_wsgi", "TEST_SESSIONS=signed_cookies"];
-    let mut house = House::open(&settings, |tables| {
+    let mut fixture = Fixture::open(&settings, |tables| {
         let named = tables
             .replace("# name-header =", "name-header =")
             .replace("# logout-ends =", "logout-ends =");
@@ -117,28 +117,28 @@ fn a_logout_is_told_at_once_also_under_mod_wsgi_with_sessions_in_signed_cookies(
         assert_ne!(changed, tables);
         changed
     });
-    house.ends("logout");
+    fixture.ends("logout");
 }
 
 #[test]
 fn another_project_is_told_at_once_to_the_page_of_the_one_before() {
     let _alone = alone();
-    let mut house = House::open(&[], |tables| {
+    let mut fixture = Fixture::open(&[], |tables| {
         // No question is due within this test.
         let changed = tables.replace("\n[session]\n", "\n[session]\ninterval = \"1h\"\n");
         assert_ne!(changed, tables);
         with_sockjs(&changed)
     });
-    house.ends("switch");
+    fixture.ends("switch");
 }
 
 #[test]
 fn an_open_page_does_not_keep_the_login_alive() {
     let _alone = alone();
-    let mut house = House::open(&["TEST_TIMEOUT=45"], |tables| {
+    let mut fixture = Fixture::open(&["TEST_TIMEOUT=45"], |tables| {
         tables
             .replace("\n[session]\n", "\n[session]\ninterval = \"1s\"\n")
             .replace("repeat-rate = \"2/s\"\n", "")
     });
-    house.ends("idle");
+    fixture.ends("idle");
 }

@@ -8,8 +8,8 @@ const KILLS_OF_HUB: usize = 40;
 const TOPIC: &str = "https://example.com/books/1";
 const END: &str = "end";
 
-impl House {
-    /// A house with a Mercure hub instead of the channel.
+impl Fixture {
+    /// A fixture with a Mercure hub instead of the channel.
     fn with_mercure() -> Self {
         let directory = scratch();
         let key = path(&directory, "key");
@@ -38,7 +38,7 @@ impl House {
 
 /// Publishes one update after the other. Those with an own id are tried again until they are acknowledged, the others
 /// once; each third is private.
-fn publish_all(house: &House, publisher: usize, said: &Said) {
+fn publish_all(fixture: &Fixture, publisher: usize, said: &Said) {
     let token = mercure_token();
     let mut number = 0;
     while !said.over.load(Ordering::Relaxed) {
@@ -54,7 +54,7 @@ fn publish_all(house: &House, publisher: usize, said: &Said) {
         }
         loop {
             said.tried.fetch_add(1, Ordering::Relaxed);
-            match house.update(&token, &data, &more) {
+            match fixture.update(&token, &data, &more) {
                 Ok(id) => {
                     assert!(!is_own || id == own, "{id}");
                     said.acknowledged.lock().unwrap().push(data);
@@ -71,11 +71,11 @@ fn publish_all(house: &House, publisher: usize, said: &Said) {
 }
 
 /// A page that reconnects after each kill with the id of the last update it saw, until the last of all.
-fn hear(house: &House, token: &str) -> Vec<Heard> {
+fn hear(fixture: &Fixture, token: &str) -> Vec<Heard> {
     let mut heard: Vec<Heard> = Vec::new();
     let mut cursor = "earliest".to_owned();
     loop {
-        let socket = house.socket();
+        let socket = fixture.socket();
         let opened = socket.and_then(|it| Updates::open(it, &[TOPIC], Some(&cursor), token));
         let Ok(mut stream) = opened else {
             pause(Duration::from_millis(2));
@@ -95,37 +95,37 @@ fn hear(house: &House, token: &str) -> Vec<Heard> {
 #[test]
 fn kills_while_publishing_to_the_mercure_hub_lose_and_double_nothing() {
     let _alone = alone();
-    let (house, said) = (House::with_mercure(), Said::default());
+    let (fixture, said) = (Fixture::with_mercure(), Said::default());
     let token = mercure_token();
-    let mut program = house.start();
+    let mut program = fixture.start();
     let (reader, page) = std::thread::scope(|scope| {
-        let (house, said, token) = (&house, &said, token.as_str());
+        let (fixture, said, token) = (&fixture, &said, token.as_str());
         let over = Over(said);
         let publishers: Vec<_> = (0..PUBLISHERS)
-            .map(|publisher| scope.spawn(move || publish_all(house, publisher, said)))
+            .map(|publisher| scope.spawn(move || publish_all(fixture, publisher, said)))
             .collect();
-        let reader = scope.spawn(move || hear(house, token));
-        let page = scope.spawn(move || hear(house, ""));
+        let reader = scope.spawn(move || hear(fixture, token));
+        let page = scope.spawn(move || hear(fixture, ""));
         for kill in 0..KILLS_OF_HUB {
             let before = said.acknowledged.lock().unwrap().len();
             until("something to be acknowledged", || {
                 (said.acknowledged.lock().unwrap().len() > before + kill % 17).then_some(())
             });
             program.kill();
-            program = house.start();
+            program = fixture.start();
         }
         said.over.store(true, Ordering::Relaxed);
         for publisher in publishers {
             publisher.join().unwrap();
         }
         until("the last update to be acknowledged", || {
-            house.update(token, END, &[]).ok()
+            fixture.update(token, END, &[]).ok()
         });
         drop(over);
         (reader.join().unwrap(), page.join().unwrap())
     });
-    let kept = hear(&house, &token);
-    let open = hear(&house, "");
+    let kept = hear(&fixture, &token);
+    let open = hear(&fixture, "");
     drop(program);
 
     let acknowledged = said.acknowledged.into_inner().unwrap();

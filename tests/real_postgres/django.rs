@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use super::House;
+use super::Fixture;
 use crate::support::{Postgres, ask};
 
 /// The app; it ends with the test.
@@ -42,27 +42,27 @@ impl Drop for App {
 #[test]
 fn an_order_that_django_commits_is_told_and_one_that_it_takes_back_is_not() {
     let port = crate::support::free_port().to_string();
-    let house = House::open(
+    let fixture = Fixture::open(
         Postgres::make_outbox,
         &format!(
             "[[app]]\nname = \"shop\"\nurl = \"http://127.0.0.1:{port}\"\n[[channel]]\nname = \"orders\"\nSOURCE\n\
              outbox = \"noren_outbox\"\n"
         ),
     );
-    house.connected();
-    let _app = App::start(&house.server, &port);
-    let door = house.door();
+    fixture.connected();
+    let _app = App::start(&fixture.server, &port);
+    let door = fixture.door();
     let order = |path: &str, status| {
         ask(door, path).method("POST").gets(status);
     };
     order("/order/17/packed", 200);
     order("/order/17/lost", 500);
     order("/order/17/sent", 200);
-    let events: Vec<_> = house
+    let events: Vec<_> = fixture
         .first("orders", 2)
         .iter()
         .map(|one| one["event"].clone())
         .collect();
     assert_eq!(events, ["packed", "sent"]);
-    assert_eq!(house.server.sql("SELECT state FROM shop_order"), "sent");
+    assert_eq!(fixture.server.sql("SELECT state FROM shop_order"), "sent");
 }

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
-use super::House;
+use super::Fixture;
 use crate::support::{Door, PATIENCE, Postgres, path, until};
 
 /// A channel on disk, and one beside it that takes messages of local programs.
@@ -11,105 +11,105 @@ const OUTBOX: &str = "[hub]\nstore = \"STORE\"\n[[channel]]\nname = \"a\"\n[chan
     size = \"64MiB\"\nstore = \"disk\"\nids = 100000\nSOURCE\noutbox = \"noren_outbox\"\npoll = \"1h\"\nbatch = 20\n\
     [[channel]]\nname = \"b\"\n[[channel]]\nname = \"closed\"\npublish = [\"token\"]\n";
 
-fn left(house: &House) -> String {
-    house
+fn left(fixture: &Fixture) -> String {
+    fixture
         .server
         .sql("SELECT count(*) FROM noren_outbox WHERE refused IS NULL")
 }
 
-fn until_empty(house: &House) {
+fn until_empty(fixture: &Fixture) {
     until("the table to be empty", || {
-        (left(house) == "0").then_some(())
+        (left(fixture) == "0").then_some(())
     });
 }
 
 #[test]
 fn rows_are_published_when_their_transaction_commits_and_deleted() {
-    let house = House::open(Postgres::make_outbox, OUTBOX);
-    house.connected();
-    house.server.sql(
+    let fixture = Fixture::open(Postgres::make_outbox, OUTBOX);
+    fixture.connected();
+    fixture.server.sql(
         "INSERT INTO noren_outbox (channel, event, key, data) VALUES ('a', 'created', 'k', '{\"n\": 1}'), \
          (NULL, NULL, NULL, '{\"n\": 2}'), ('b', NULL, NULL, '\"text\"')",
     );
-    assert_eq!(house.numbers(2), [1, 2]);
-    let message = &house.first("a", 1)[0];
+    assert_eq!(fixture.numbers(2), [1, 2]);
+    let message = &fixture.first("a", 1)[0];
     assert_eq!(
         (&message["event"], &message["key"]),
         (&"created".into(), &"k".into())
     );
-    assert_eq!(house.first("b", 1)[0]["data"], "text");
-    until_empty(&house);
-    house
+    assert_eq!(fixture.first("b", 1)[0]["data"], "text");
+    until_empty(&fixture);
+    fixture
         .server
         .sql("BEGIN; INSERT INTO noren_outbox (channel, data) VALUES ('a', '3'); ROLLBACK");
     // The same message of the app, in two transactions: an app that repeats what it is not sure of.
     for number in [4, 5] {
-        house.server.sql(&format!(
+        fixture.server.sql(&format!(
             "INSERT INTO noren_outbox (message_id, channel, data) VALUES ('one', 'a', '{{\"n\": {number}}}')"
         ));
-        until_empty(&house);
+        until_empty(&fixture);
     }
-    house
+    fixture
         .server
         .sql("INSERT INTO noren_outbox (channel, data) VALUES ('a', '{\"n\": 6}')");
-    assert_eq!(house.numbers(4), [1, 2, 4, 6]);
+    assert_eq!(fixture.numbers(4), [1, 2, 4, 6]);
     assert_eq!(
-        (house.status("waiting"), house.status("refused")),
+        (fixture.status("waiting"), fixture.status("refused")),
         (0.into(), 0.into())
     );
-    assert!(house.status("lag").is_u64());
+    assert!(fixture.status("lag").is_u64());
 }
 
 #[test]
 fn nothing_is_lost_and_nothing_comes_twice_whatever_is_killed() {
     const ROUNDS: u64 = 3;
     const EACH: u64 = 400;
-    let mut house = House::open(Postgres::make_outbox, OUTBOX);
+    let mut fixture = Fixture::open(Postgres::make_outbox, OUTBOX);
     for round in 0..ROUNDS {
-        house.connected();
-        house.app.ask(&format!("insert {} {EACH}", round * EACH));
+        fixture.connected();
+        fixture.app.ask(&format!("insert {} {EACH}", round * EACH));
         let done = usize::try_from(round * EACH + EACH / 3).expect("a count");
         until("some rows", || {
-            (house.app.count("inserted") > done).then_some(())
+            (fixture.app.count("inserted") > done).then_some(())
         });
-        house.server.kill();
-        house.until_logged("a source is not there");
-        house.server.begin();
+        fixture.server.kill();
+        fixture.until_logged("a source is not there");
+        fixture.server.begin();
         let done = usize::try_from(round * EACH + EACH / 2).expect("a count");
         until("more rows", || {
-            (house.app.count("inserted") > done).then_some(())
+            (fixture.app.count("inserted") > done).then_some(())
         });
-        house.kill_door();
+        fixture.kill_door();
         let all = usize::try_from((round + 1) * EACH).expect("a count");
         until("all rows", || {
-            (house.app.count("inserted") == all).then_some(())
+            (fixture.app.count("inserted") == all).then_some(())
         });
-        house.open_door(OUTBOX);
+        fixture.open_door(OUTBOX);
     }
-    house.connected();
-    until_empty(&house);
+    fixture.connected();
+    until_empty(&fixture);
     // One that was doubled would have pushed the last one out of so many.
-    house
+    fixture
         .server
         .sql("INSERT INTO noren_outbox (channel, data) VALUES ('a', '{\"n\": 1200}')");
-    let all = house.numbers(usize::try_from(ROUNDS * EACH + 1).expect("a count"));
+    let all = fixture.numbers(usize::try_from(ROUNDS * EACH + 1).expect("a count"));
     let expected: Vec<u64> = (0..=ROUNDS * EACH).collect();
     assert_eq!(all, expected);
 }
 
 #[test]
 fn a_row_that_cannot_be_published_stays_with_the_reason_and_holds_up_nothing() {
-    let house = House::open(Postgres::make_outbox, OUTBOX);
-    house.connected();
-    house.server.sql(
+    let fixture = Fixture::open(Postgres::make_outbox, OUTBOX);
+    fixture.connected();
+    fixture.server.sql(
         "ALTER TABLE noren_outbox ALTER COLUMN data TYPE text USING data::text; \
          INSERT INTO noren_outbox (channel, data) VALUES ('no such', '1'), ('none', '2'), ('closed', '3'), \
          ('a', 'no JSON'), ('a', repeat('x', 3000000)), ('a', '{\"n\": 1}')",
     );
-    assert_eq!(house.numbers(1), [1]);
-    until_empty(&house);
+    assert_eq!(fixture.numbers(1), [1]);
+    until_empty(&fixture);
     // As the guide has it, src/guide/postgres.md.
-    let refused = house.server.sql(&Postgres::looks_at_what_was_refused());
+    let refused = fixture.server.sql(&Postgres::looks_at_what_was_refused());
     let reasons: Vec<&str> = refused.lines().collect();
     let expected = [
         "not the name of a channel",
@@ -122,13 +122,13 @@ fn a_row_that_cannot_be_published_stays_with_the_reason_and_holds_up_nothing() {
         assert!(reason.contains(expected), "{reason}");
     }
     assert_eq!(reasons.len(), expected.len());
-    assert_eq!(house.status("refused"), 5);
+    assert_eq!(fixture.status("refused"), 5);
     // Put right, it goes out; the others are not told again.
-    house.server.sql(
+    fixture.server.sql(
         "UPDATE noren_outbox SET data = '{\"n\": 2}', refused = NULL WHERE data = 'no JSON'; NOTIFY noren_outbox",
     );
-    assert_eq!(house.numbers(2), [1, 2]);
-    assert_eq!(house.status("refused"), 5);
+    assert_eq!(fixture.numbers(2), [1, 2]);
+    assert_eq!(fixture.status("refused"), 5);
 }
 
 /// One channel may be made by the pattern, and a subscriber has it.
@@ -138,40 +138,40 @@ const FULL: &str = "[hub]\nchannels = 1\n[[channel]]\nname = \"a\"\n[channel.his
 
 #[test]
 fn a_row_whose_channel_finds_no_room_waits_until_there_is_and_holds_up_no_others() {
-    let house = House::open(Postgres::make_outbox, FULL);
-    house.connected();
-    let subscriber = subscribe(&house, "room.one");
-    house.server.sql(
+    let fixture = Fixture::open(Postgres::make_outbox, FULL);
+    fixture.connected();
+    let subscriber = subscribe(&fixture, "room.one");
+    fixture.server.sql(
         "INSERT INTO noren_outbox (channel, data) SELECT 'room.two', format('{\"n\": %s}', n)::jsonb \
          FROM generate_series(1, 8) AS n; \
          INSERT INTO noren_outbox (channel, data) VALUES ('none', '1'), ('a', '{\"n\": 1}'), ('a', '{\"n\": 2}')",
     );
-    assert_eq!(house.numbers(2), [1, 2]);
+    assert_eq!(fixture.numbers(2), [1, 2]);
     until("the status to say so", || {
-        let error = house.status("last_error");
+        let error = fixture.status("last_error");
         let says = error.as_str()?.contains("hub.channels");
-        (says && house.status("waiting") == 8).then_some(())
+        (says && fixture.status("waiting") == 8).then_some(())
     });
-    assert!(house.status("lag").as_u64().is_some_and(|lag| lag > 0));
-    assert!(!house.status("since").is_null(), "it is connected");
+    assert!(fixture.status("lag").as_u64().is_some_and(|lag| lag > 0));
+    assert!(!fixture.status("since").is_null(), "it is connected");
     assert_eq!(
-        (left(&house).as_str(), house.status("refused")),
+        (left(&fixture).as_str(), fixture.status("refused")),
         ("8", 1.into())
     );
     drop(subscriber);
-    until_empty(&house);
-    let rows = house.first("room.two", 8);
+    until_empty(&fixture);
+    let rows = fixture.first("room.two", 8);
     let numbers: Vec<_> = rows.iter().map(|row| row["data"]["n"].as_u64()).collect();
     assert_eq!(numbers, (1..9).map(Some).collect::<Vec<_>>());
     until("nothing to wait", || {
-        (house.status("waiting") == 0).then_some(())
+        (fixture.status("waiting") == 0).then_some(())
     });
-    assert_eq!(house.status("refused"), 1);
+    assert_eq!(fixture.status("refused"), 1);
 }
 
 /// A subscriber, for whom the channel is open.
-fn subscribe(house: &House, channel: &str) -> UnixStream {
-    let mut stream = UnixStream::connect(path(&house.directory, "admin.sock")).expect("a socket");
+fn subscribe(fixture: &Fixture, channel: &str) -> UnixStream {
+    let mut stream = UnixStream::connect(path(&fixture.directory, "admin.sock")).expect("a socket");
     stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
     let request = format!("GET /events/{channel} HTTP/1.1\r\nHost: x\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("sent");
@@ -183,42 +183,42 @@ fn subscribe(house: &House, channel: &str) -> UnixStream {
 
 #[test]
 fn a_transaction_that_commits_late_is_not_passed_by() {
-    let mut house = House::open(Postgres::make_outbox, OUTBOX);
-    house.connected();
+    let mut fixture = Fixture::open(Postgres::make_outbox, OUTBOX);
+    fixture.connected();
     // It has its number before the others, and commits after them.
-    let mut slow = house.server.session();
+    let mut slow = fixture.server.session();
     slow.say("BEGIN; INSERT INTO noren_outbox (channel, data) VALUES ('a', '{\"n\": 0}');");
-    house.app.ask("insert 1 30");
+    fixture.app.ask("insert 1 30");
     let rest: Vec<u64> = (1..31).collect();
-    assert_eq!(house.numbers(30), rest);
+    assert_eq!(fixture.numbers(30), rest);
     slow.say("COMMIT;");
-    assert_eq!(house.numbers(31).last(), Some(&0));
+    assert_eq!(fixture.numbers(31).last(), Some(&0));
 }
 
 #[test]
 fn of_two_norens_one_reads_and_the_other_takes_over() {
-    let mut house = House::open(Postgres::make_outbox, OUTBOX);
-    house.connected();
-    let tables = house.tables(OUTBOX);
+    let mut fixture = Fixture::open(Postgres::make_outbox, OUTBOX);
+    fixture.connected();
+    let tables = fixture.tables(OUTBOX);
     let tables = tables.replace("admin.sock", "two.sock");
     let tables = tables.replace(
-        &path(&house.directory, "store"),
-        &path(&house.directory, "two"),
+        &path(&fixture.directory, "store"),
+        &path(&fixture.directory, "two"),
     );
     let other = Door::open(&tables);
     until("the other to stand by", || {
         other.log().contains("standing by").then_some(())
     });
-    house
+    fixture
         .server
         .sql("INSERT INTO noren_outbox (channel, data) VALUES ('a', '{\"n\": 1}')");
-    assert_eq!(house.numbers(1), [1]);
-    house.kill_door();
+    assert_eq!(fixture.numbers(1), [1]);
+    fixture.kill_door();
     until("the other to read", || {
         other.log().contains("connected to a source").then_some(())
     });
-    house
+    fixture
         .server
         .sql("INSERT INTO noren_outbox (channel, data) VALUES ('a', '{\"n\": 2}')");
-    until_empty(&house);
+    until_empty(&fixture);
 }

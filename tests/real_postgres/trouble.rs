@@ -1,6 +1,6 @@
 //! Errors of a database, each told with its remedy, and connections that are not what they seem.
 
-use super::{House, LISTENS};
+use super::{Fixture, LISTENS};
 use crate::support::{Certificates, Door, Postgres, path, run, scratch, until};
 
 const OUTBOX: &str =
@@ -8,61 +8,61 @@ const OUTBOX: &str =
 
 #[test]
 fn a_missing_table_and_missing_rights_are_told_with_the_remedy_and_waited_for() {
-    let house = House::open(|_| {}, OUTBOX);
-    house.until_logged("relation \"public.noren_outbox\" does not exist");
-    house.until_logged("has the statement that makes it");
-    house.server.make_outbox();
-    house.server.sql("REVOKE ALL ON noren_outbox FROM noren");
+    let fixture = Fixture::open(|_| {}, OUTBOX);
+    fixture.until_logged("relation \"public.noren_outbox\" does not exist");
+    fixture.until_logged("has the statement that makes it");
+    fixture.server.make_outbox();
+    fixture.server.sql("REVOKE ALL ON noren_outbox FROM noren");
     let remedy =
         "GRANT SELECT, DELETE, UPDATE (refused) ON \"public\".\"noren_outbox\" TO \"noren\"";
     until("the remedy", || {
-        house
+        fixture
             .status("last_error")
             .as_str()?
             .contains(remedy)
             .then_some(())
     });
-    house.server.sql("GRANT SELECT ON noren_outbox TO noren");
-    house
+    fixture.server.sql("GRANT SELECT ON noren_outbox TO noren");
+    fixture
         .server
         .sql("INSERT INTO noren_outbox (data) VALUES ('{\"n\": 1}')");
     until("the remedy", || {
-        house
+        fixture
             .status("last_error")
             .as_str()?
             .contains(remedy)
             .then_some(())
     });
-    house
+    fixture
         .server
         .sql("GRANT DELETE, UPDATE (refused) ON noren_outbox TO noren");
     until("it to work", || {
-        let left = house.server.sql("SELECT count(*) FROM noren_outbox");
+        let left = fixture.server.sql("SELECT count(*) FROM noren_outbox");
         (left == "0").then_some(())
     });
-    house
+    fixture
         .server
         .sql("ALTER TABLE noren_outbox DROP COLUMN created");
     until("the column", || {
-        let error = house.status("last_error");
+        let error = fixture.status("last_error");
         error
             .as_str()?
             .contains("has the columns id, message_id")
             .then_some(())
     });
     // What goes wrong again and again is one line.
-    assert!(house.log().matches("a source is not there").count() <= 4);
+    assert!(fixture.log().matches("a source is not there").count() <= 4);
 }
 
 #[test]
 fn a_wrong_password_and_a_missing_file_are_told_without_the_secret() {
-    let house = House::open(|_| {}, LISTENS);
-    house.connected();
+    let fixture = Fixture::open(|_| {}, LISTENS);
+    fixture.connected();
     let listener = "[[listener]]\naddress = \"127.0.0.1:0\"\nprotocol = \"http\"\n";
-    let text = house.tables(LISTENS).replace("admin.sock", "two.sock");
-    let config = path(&house.directory, "noren.toml");
-    let none = path(&house.directory, "none");
-    let missing = text.replace(&house.server.passfile("swordfish"), &none);
+    let text = fixture.tables(LISTENS).replace("admin.sock", "two.sock");
+    let config = path(&fixture.directory, "noren.toml");
+    let none = path(&fixture.directory, "none");
+    let missing = text.replace(&fixture.server.passfile("swordfish"), &none);
     std::fs::write(&config, format!("{listener}{missing}")).expect("a file");
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_noren"));
     let ran = run(command.args(["serve", "--config", &config]));
@@ -74,7 +74,7 @@ fn a_wrong_password_and_a_missing_file_are_told_without_the_secret() {
     });
     assert!(!door.log().contains("swordfish"));
     // The file is read for each connection.
-    house.server.passfile("hunter2");
+    fixture.server.passfile("hunter2");
     until("the right password", || {
         door.log().contains("connected to a source").then_some(())
     });
@@ -82,42 +82,42 @@ fn a_wrong_password_and_a_missing_file_are_told_without_the_secret() {
 
 #[test]
 fn a_server_is_believed_by_its_authority_and_its_name() {
-    let mut house = House::open(|_| {}, "[[channel]]\nname = \"a\"\n");
-    let port = house.server.port;
-    let passfile = house.server.passfile("hunter2");
+    let mut fixture = Fixture::open(|_| {}, "[[channel]]\nname = \"a\"\n");
+    let port = fixture.server.port;
+    let passfile = fixture.server.passfile("hunter2");
     let elsewhere = scratch();
     Certificates::new(elsewhere.path());
-    let own = house.server.authority();
+    let own = fixture.server.authority();
     let foreign = path(&elsewhere, "ca.pem");
     let mut said = |host: &str, mode: &str, authority: &str, expected: &str| {
-        house.kill_door();
-        house.open_door(&format!(
+        fixture.kill_door();
+        fixture.open_door(&format!(
             "[[channel]]\nname = \"a\"\n[[channel.source]]\nsource = \"postgres\"\n\
              url = \"postgres://noren@{host}:{port}/app?sslmode={mode}\"\nca = \"{authority}\"\n\
              passfile = \"{passfile}\"\nlisten = [\"Jobs\"]\n"
         ));
-        house.until_logged(expected);
+        fixture.until_logged(expected);
     };
     said("localhost", "verify-full", &own, "connected to a source");
     said("127.0.0.1", "verify-full", &own, "a source is not there");
     said("127.0.0.1", "verify-ca", &own, "connected to a source");
     said("localhost", "verify-ca", &foreign, "a source is not there");
-    let encrypted = house.log();
+    let encrypted = fixture.log();
     assert!(encrypted.contains("certificate"), "{encrypted}");
 }
 
 #[test]
 fn a_unix_socket_needs_no_password() {
-    let mut house = House::open(Postgres::make_outbox, "[[channel]]\nname = \"a\"\n");
-    house.kill_door();
-    let (directory, port) = (house.server.socket(), house.server.port);
-    house.open_door(&format!(
+    let mut fixture = Fixture::open(Postgres::make_outbox, "[[channel]]\nname = \"a\"\n");
+    fixture.kill_door();
+    let (directory, port) = (fixture.server.socket(), fixture.server.port);
+    fixture.open_door(&format!(
         "[[channel]]\nname = \"a\"\n[[channel.source]]\nsource = \"postgres\"\n\
          url = \"postgres://noren@/app?host={directory}&port={port}\"\noutbox = \"noren_outbox\"\n"
     ));
-    house.connected();
-    house
+    fixture.connected();
+    fixture
         .server
         .sql("INSERT INTO noren_outbox (data) VALUES ('{\"n\": 1}')");
-    assert_eq!(house.numbers(1), [1]);
+    assert_eq!(fixture.numbers(1), [1]);
 }

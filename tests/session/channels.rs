@@ -6,7 +6,7 @@ use crate::harness::{CLOSE, Door, Wire};
 const SETTINGS: &str = "allow-cache = '0s'\ninterval = '10ms'\nchannel-path = '/may/{channel}'\n\
     [[channel]]\nname = 'nova.*'\npresence = true\n";
 
-async fn house() -> (App, Door) {
+async fn fixture() -> (App, Door) {
     let (app, _console, door) = kitchen(SETTINGS).await;
     app.answers("/may/nova.theirs", "403 Forbidden\r\n");
     app.answers("/may/nova.unknown", "404 Not Found\r\n");
@@ -15,7 +15,7 @@ async fn house() -> (App, Door) {
 
 #[tokio::test]
 async fn a_visitor_listens_to_what_the_app_grants_and_to_nothing_beside_it() {
-    let (app, door) = house().await;
+    let (app, door) = fixture().await;
     for (path, status) in [
         ("/events/nova.mine", 101),
         ("/events/nova.theirs", 403),
@@ -43,7 +43,7 @@ async fn a_visitor_listens_to_what_the_app_grants_and_to_nothing_beside_it() {
 
 #[tokio::test]
 async fn without_a_session_no_channel_is_asked_about() {
-    let (app, door) = house().await;
+    let (app, door) = fixture().await;
     app.answers("/tasks", "401 Unauthorized\r\n");
     assert_eq!(knock(&door, "/events/nova.mine", COOK).await.status, 401);
     assert_eq!(app.asked("/may/nova.mine"), 0);
@@ -71,7 +71,7 @@ async fn listener(door: &Door, path: &str) -> Wire {
 
 #[tokio::test]
 async fn a_channel_that_is_not_granted_any_more_ends_alone_and_is_named() {
-    let (app, door) = house().await;
+    let (app, door) = fixture().await;
     let mut client = listener(&door, "/events/nova.a,nova.b").await;
     let mut single = listener(&door, "/events/nova.b?format=plain").await;
     app.answers("/may/nova.b", "403 Forbidden\r\n");
@@ -88,7 +88,7 @@ async fn a_channel_that_is_not_granted_any_more_ends_alone_and_is_named() {
 
 #[tokio::test]
 async fn the_end_of_the_session_is_told_as_that_also_where_a_channel_is_refused_for_it() {
-    let (app, door) = house().await;
+    let (app, door) = fixture().await;
     for refusal in ["403 Forbidden\r\n", "401 Unauthorized\r\n"] {
         app.answers("/may/nova.a", "200 OK\r\n");
         app.answers("/tasks", "200 OK\r\n");
@@ -102,7 +102,7 @@ async fn the_end_of_the_session_is_told_as_that_also_where_a_channel_is_refused_
 
 #[tokio::test]
 async fn an_event_stream_is_told_of_the_channel_and_goes_on() {
-    let (app, door) = house().await;
+    let (app, door) = fixture().await;
     let mut wire = door.tls().await;
     let lines = format!("{COOK}Accept: text/event-stream\r\n");
     wire.send(Door::get("/events/nova.a,nova.b", &lines)).await;

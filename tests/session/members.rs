@@ -13,7 +13,7 @@ const SETTINGS: &str = "allow-cache = '0s'\ninterval = '10ms'\nname-header = 'X-
     [[channel]]\nname = 'jobs'\nsubscribers = ['ann', 'group:kitchen']\npresence = true\n\
     [[channel]]\nname = 'chat'\npublish = ['app']\nreceive = '/chat'\npublishers = ['ann']\n";
 
-async fn house() -> (App, Door) {
+async fn fixture() -> (App, Door) {
     let (app, _console, door) = kitchen(SETTINGS).await;
     (app, door)
 }
@@ -33,7 +33,7 @@ async fn post(door: &Door, path: &str) -> Answer {
 
 #[tokio::test]
 async fn only_the_users_and_groups_of_a_channel_may_listen_to_it() {
-    let (app, door) = house().await;
+    let (app, door) = fixture().await;
     for (answer, listens) in [
         ("200 OK\r\nX-User: ann\r\n", true),
         (
@@ -69,7 +69,7 @@ async fn only_the_users_and_groups_of_a_channel_may_listen_to_it() {
 
 #[tokio::test]
 async fn who_loses_a_group_loses_what_it_has_opened() {
-    let (app, door) = house().await;
+    let (app, door) = fixture().await;
     app.answers("/tasks", "200 OK\r\nX-User: bob\r\nX-Groups: kitchen\r\n");
     let mut client = door.tls().await;
     let handshake = Door::handshake("/events/jobs", COOK);
@@ -87,7 +87,7 @@ async fn who_loses_a_group_loses_what_it_has_opened() {
 
 #[tokio::test]
 async fn of_those_who_listen_only_publishers_may_say_something() {
-    let (app, door) = house().await;
+    let (app, door) = fixture().await;
     app.answers("/tasks", "200 OK\r\nX-User: bob\r\n");
     assert_eq!(post(&door, "/events/chat").await.status, 403);
     assert_eq!(app.asked("/chat?channel=chat"), 0);

@@ -11,7 +11,7 @@ const CHANNELS: &str = "[[channel]]\nname = 'nova.*'\npresence = true\n";
 const ALPHA: &str = "200 OK\r\nNoren-Channels: *.alpha, nova.common\r\n";
 const BETA: &str = "200 OK\r\nNoren-Channels: *.beta, nova.common\r\n";
 
-async fn house(settings: &str) -> (App, Door) {
+async fn fixture(settings: &str) -> (App, Door) {
     let (app, _console, door) = kitchen(&format!("{settings}{CHANNELS}")).await;
     app.answers("/tasks", ALPHA);
     (app, door)
@@ -39,7 +39,7 @@ async fn told(client: &mut Wire, words: &str) -> Result<String, u16> {
 
 #[tokio::test]
 async fn one_answer_opens_the_channels_that_it_names_and_no_other() {
-    let (app, door) = house(SETTINGS).await;
+    let (app, door) = fixture(SETTINGS).await;
     for (path, status) in [
         ("/events/nova.alpha", 101),
         ("/events/nova.common,nova.alpha", 101),
@@ -66,19 +66,19 @@ async fn one_answer_opens_the_channels_that_it_names_and_no_other() {
 
 #[tokio::test]
 async fn an_answer_that_names_no_channels_leaves_them_to_their_own_question() {
-    let (app, door) = house(SETTINGS).await;
+    let (app, door) = fixture(SETTINGS).await;
     app.answers("/tasks", "200 OK\r\n");
     app.answers("/may/nova.beta", "403 Forbidden\r\n");
     assert_eq!(knock(&door, "/events/nova.alpha", COOK).await.status, 101);
     assert_eq!(knock(&door, "/events/nova.beta", COOK).await.status, 403);
     assert_eq!(app.asked("/may/nova.alpha"), 1);
     // An empty list is one, and where there is no other question so is none at all.
-    let (app, door) = house(SETTINGS).await;
+    let (app, door) = fixture(SETTINGS).await;
     app.answers("/tasks", "200 OK\r\nNoren-Channels:\r\n");
     assert_eq!(knock(&door, "/events/nova.alpha", COOK).await.status, 403);
     assert_eq!(app.asked("/may/nova.alpha"), 0);
     let without = SETTINGS.replace("channel-path = '/may/{channel}'\n", "");
-    let (app, door) = house(&without).await;
+    let (app, door) = fixture(&without).await;
     app.answers("/tasks", "200 OK\r\n");
     assert_eq!(knock(&door, "/events/nova.alpha", COOK).await.status, 403);
     app.answers(
@@ -90,7 +90,7 @@ async fn an_answer_that_names_no_channels_leaves_them_to_their_own_question() {
 
 #[tokio::test]
 async fn a_switch_ends_the_channels_of_before_and_opens_those_of_now() {
-    let (app, door) = house(SETTINGS).await;
+    let (app, door) = fixture(SETTINGS).await;
     let mut client = listener(&door, "/events/nova.alpha,nova.common", COOK).await;
     let mut single = listener(&door, "/events/nova.alpha?format=plain", COOK).await;
     assert_eq!(knock(&door, "/events/nova.beta", COOK).await.status, 403);
@@ -161,7 +161,7 @@ async fn an_answer_from_before_a_switch_is_not_believed_after_it() {
 
 #[tokio::test]
 async fn a_right_that_was_given_meanwhile_is_not_refused_from_the_cache() {
-    let (app, door) = house(SETTINGS).await;
+    let (app, door) = fixture(SETTINGS).await;
     assert_eq!(knock(&door, "/events/nova.alpha", COOK).await.status, 101);
     app.answers("/tasks", BETA);
     assert_eq!(knock(&door, "/events/nova.beta", COOK).await.status, 101);
@@ -173,7 +173,7 @@ async fn a_right_that_was_given_meanwhile_is_not_refused_from_the_cache() {
 #[tokio::test]
 async fn however_many_pages_and_channels_a_session_has_one_question_is_repeated() {
     let settings = SETTINGS.replace("interval = '60s'", "interval = '10ms'");
-    let (app, door) = house(&settings).await;
+    let (app, door) = fixture(&settings).await;
     let mut open = Vec::new();
     for number in 0..20 {
         let path = format!("/events/nova.alpha,nova.common?page={number}");
@@ -198,7 +198,7 @@ async fn repeated_questions_of_many_sessions_keep_to_the_rate_and_reach_them_all
         "interval = '60s'",
         "interval = '10ms'\nrepeat-rate = '20/s'",
     );
-    let (app, door) = house(&settings).await;
+    let (app, door) = fixture(&settings).await;
     let cookies: Vec<_> = (0..SESSIONS)
         .map(|number| format!("Cookie: wok=cook{number}\r\n"))
         .collect();

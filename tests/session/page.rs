@@ -8,7 +8,7 @@ use crate::harness::{Door, until};
 const SETTINGS: &str = "[session]\npath = '/tasks'\nname-header = 'X-User'\nallow-cache = '0s'\ninterval = '1s'\n\
                         [[channel]]\nname = 'wok'\n[admin]\npage = '/noren'\nusers = ['ann']\n";
 
-async fn house() -> (App, Door) {
+async fn fixture() -> (App, Door) {
     let app = App::start().await;
     let door = Door::open(&format!("{}{SETTINGS}", app.0.settings)).await;
     (app, door)
@@ -16,7 +16,7 @@ async fn house() -> (App, Door) {
 
 #[tokio::test]
 async fn nobody_sees_the_page_whom_the_configuration_does_not_name() {
-    let (app, door) = house().await;
+    let (app, door) = fixture().await;
     let mut client = door.tls().await;
     for (answer, status) in [
         ("401 Unauthorized\r\n", 401),
@@ -60,7 +60,7 @@ async fn nobody_sees_the_page_whom_the_configuration_does_not_name() {
 
 #[tokio::test]
 async fn the_page_is_live_and_its_channel_is_no_public_one() {
-    let (app, door) = house().await;
+    let (app, door) = fixture().await;
     app.answers("/tasks", "200 OK\r\nX-User: ann\r\n");
     let mut listener = door.tls().await;
     listener
@@ -100,7 +100,7 @@ async fn the_page_is_live_and_its_channel_is_no_public_one() {
 
 #[tokio::test]
 async fn the_hour_has_every_curve() {
-    let (app, door) = house().await;
+    let (app, door) = fixture().await;
     app.answers("/tasks", "200 OK\r\nX-User: ann\r\n");
     let hour = until("a sample", || async {
         let answer = door.tls().await.ask(&Door::get("/noren/hour", "")).await;

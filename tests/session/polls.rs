@@ -11,13 +11,13 @@ const SESSION: &str = "/events/sockjs/news/000/abc";
 const WAIT: &str = "&wait=120";
 
 /// A door whose channel is for visitors with a session, and its admin socket, which says how many listen.
-struct House {
+struct Fixture {
     app: super::App,
     door: Door,
     directory: TempDir,
 }
 
-impl House {
+impl Fixture {
     async fn open(settings: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("admin");
@@ -80,30 +80,30 @@ async fn sockjs(door: &Door) {
 
 #[tokio::test]
 async fn a_poll_that_waits_is_answered_401_by_a_logout() {
-    let house = House::open("").await;
-    let mut waiting = poll(&house.door).await;
-    house.listening(1).await;
-    assert_eq!(log_out(&house.door, "POST", "/logout", COOK).await, 200);
+    let fixture = Fixture::open("").await;
+    let mut waiting = poll(&fixture.door).await;
+    fixture.listening(1).await;
+    assert_eq!(log_out(&fixture.door, "POST", "/logout", COOK).await, 200);
     let answer = waiting.answer().await;
     assert_eq!(answer.status, 401, "{}", answer.text());
 }
 
 #[tokio::test]
 async fn a_poll_that_waits_is_answered_401_when_the_app_says_no() {
-    let house = House::open("interval = '100ms'\nallow-cache = '0s'").await;
-    let mut waiting = poll(&house.door).await;
-    house.listening(1).await;
-    house.app.answers("/tasks", "401 Unauthorized\r\n");
+    let fixture = Fixture::open("interval = '100ms'\nallow-cache = '0s'").await;
+    let mut waiting = poll(&fixture.door).await;
+    fixture.listening(1).await;
+    fixture.app.answers("/tasks", "401 Unauthorized\r\n");
     let answer = waiting.answer().await;
     assert_eq!(answer.status, 401, "{}", answer.text());
 }
 
 #[tokio::test]
 async fn a_sockjs_poll_that_waits_is_closed_by_a_logout() {
-    let house = House::open("").await;
-    sockjs(&house.door).await;
+    let fixture = Fixture::open("").await;
+    sockjs(&fixture.door).await;
     // Of two at once, one is told so; then the other one is known to wait.
-    let (mut one, mut two) = (house.door.tls().await, house.door.tls().await);
+    let (mut one, mut two) = (fixture.door.tls().await, fixture.door.tls().await);
     for client in [&mut one, &mut two] {
         client.send(post(&format!("{SESSION}/xhr"))).await;
     }
@@ -112,7 +112,7 @@ async fn a_sockjs_poll_that_waits_is_closed_by_a_logout() {
         answer = two.answer() => (answer, false),
     };
     assert!(told.text().starts_with("c[2010,"), "{}", told.text());
-    assert_eq!(log_out(&house.door, "POST", "/logout", COOK).await, 200);
+    assert_eq!(log_out(&fixture.door, "POST", "/logout", COOK).await, 200);
     let answer = if second { two } else { one }.answer().await;
     assert_eq!(answer.text(), "c[4401,\"the session has ended\"]\n");
 }
@@ -129,13 +129,13 @@ async fn a_sockjs_stream_is_closed_by_a_logout() {
             "data: c[4401,\"the session has ended\"]\r\n\r\n",
         ),
     ] {
-        let house = House::open("").await;
-        let mut stream = house.door.tls().await;
+        let fixture = Fixture::open("").await;
+        let mut stream = fixture.door.tls().await;
         stream.send(request).await;
-        house.listening(1).await;
-        assert_eq!(log_out(&house.door, "POST", "/logout", COOK).await, 200);
+        fixture.listening(1).await;
+        assert_eq!(log_out(&fixture.door, "POST", "/logout", COOK).await, 200);
         let answer = stream.answer().await;
         assert!(answer.text().ends_with(ends), "{}", answer.text());
-        house.listening(0).await;
+        fixture.listening(0).await;
     }
 }

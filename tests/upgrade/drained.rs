@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use super::{App, House, answer, line};
+use super::{App, Fixture, answer, line};
 use crate::support::{PATIENCE, Process, until};
 
 /// One address of an app, whose requests are answered when the test says so.
@@ -34,19 +34,19 @@ impl Held {
     }
 
     /// A client's request that this address holds; others go to the other address.
-    fn hold(&self, house: &House) -> (BufReader<TcpStream>, BufReader<TcpStream>) {
+    fn hold(&self, fixture: &Fixture) -> (BufReader<TcpStream>, BufReader<TcpStream>) {
         let mut clients = Vec::new();
         until("a request at this address", || {
-            clients.push(house.ask("GET / HTTP/1.1"));
+            clients.push(fixture.ask("GET / HTTP/1.1"));
             let request = self.request()?;
             Some((clients.pop()?, request))
         })
     }
 }
 
-fn waiting(house: &House, address: &str, wait: &str) -> std::process::Child {
+fn waiting(fixture: &Fixture, address: &str, wait: &str) -> std::process::Child {
     Command::new(env!("CARGO_BIN_EXE_noren"))
-        .args(["drain", "--socket", &house.socket, "app", address, wait])
+        .args(["drain", "--socket", &fixture.socket, "app", address, wait])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -57,12 +57,12 @@ fn waiting(house: &House, address: &str, wait: &str) -> std::process::Child {
 fn a_drain_waits_for_what_is_in_progress_and_an_upgrade_keeps_the_address_drained() {
     let (held, other) = (Held::open(), App::serve());
     let address = held.address().to_string();
-    let house = House::open(&format!(
+    let fixture = Fixture::open(&format!(
         "[[app]]\nurls = ['http://{address}', 'http://{}']\n",
         other.0
     ));
-    let (mut client, mut request) = held.hold(&house);
-    let late = house.noren(&["drain", "app", &address, "--wait=100ms"]);
+    let (mut client, mut request) = held.hold(&fixture);
+    let late = fixture.noren(&["drain", "app", &address, "--wait=100ms"]);
     assert_eq!(late.status.code(), Some(1), "{}", late.stderr);
     assert!(
         late.stdout.contains("gets no further requests"),
@@ -75,7 +75,7 @@ fn a_drain_waits_for_what_is_in_progress_and_an_upgrade_keeps_the_address_draine
         "{}",
         late.stderr
     );
-    let wait = waiting(&house, &format!("http://{address}"), "--wait");
+    let wait = waiting(&fixture, &format!("http://{address}"), "--wait");
     request
         .get_mut()
         .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
@@ -94,15 +94,15 @@ fn a_drain_waits_for_what_is_in_progress_and_an_upgrade_keeps_the_address_draine
         "{said}"
     );
 
-    let next = Process::after_upgrade(&house.noren(&["upgrade"]).well());
+    let next = Process::after_upgrade(&fixture.noren(&["upgrade"]).well());
     for _ in 0..10 {
-        assert!(line(&mut house.ask("GET / HTTP/1.1")).contains("200"));
+        assert!(line(&mut fixture.ask("GET / HTTP/1.1")).contains("200"));
     }
     assert!(
         held.request().is_none(),
         "it is drained after the upgrade too"
     );
-    let status = house.noren(&["status", "--json"]).well().stdout;
+    let status = fixture.noren(&["status", "--json"]).well().stdout;
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();
     assert_eq!(
         status["apps"][0]["addresses"][0]["drained"], true,
@@ -110,14 +110,14 @@ fn a_drain_waits_for_what_is_in_progress_and_an_upgrade_keeps_the_address_draine
     );
 
     // Of a request that only the process before knows, the next one cannot say when it ends.
-    let _ = house.noren(&["drain", "app", &address, "--undo"]).well();
-    let (mut client, request) = held.hold(&house);
-    let wait = waiting(&house, &address, "--wait");
+    let _ = fixture.noren(&["drain", "app", &address, "--undo"]).well();
+    let (mut client, request) = held.hold(&fixture);
+    let wait = waiting(&fixture, &address, "--wait");
     until("the address to be drained", || {
-        let status = house.noren(&["status", "--json"]).well().stdout;
+        let status = fixture.noren(&["status", "--json"]).well().stdout;
         status.contains("\"drained\":true").then_some(())
     });
-    let last = Process::after_upgrade(&house.noren(&["upgrade"]).well());
+    let last = Process::after_upgrade(&fixture.noren(&["upgrade"]).well());
     let ended = wait.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!(ended.status.code(), Some(1), "{said}");
@@ -143,12 +143,12 @@ fn is_drained(status: &str, address: &str) -> Option<bool> {
 fn an_order_during_an_upgrade_is_kept_or_refused() {
     let (one, other) = (App::serve(), App::serve());
     let address = one.0.to_string();
-    let house = House::open(&format!(
+    let fixture = Fixture::open(&format!(
         "[[app]]\nname = 'app'\nurls = ['http://{address}', 'http://{}']\n",
         other.0
     ));
     let order = |method: &str, target: &str| {
-        let mut stream = UnixStream::connect(&house.socket).ok()?;
+        let mut stream = UnixStream::connect(&fixture.socket).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let request = format!("{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).ok()?;
@@ -159,7 +159,7 @@ fn an_order_during_an_upgrade_is_kept_or_refused() {
     let mut processes = Vec::new();
     for _ in 0..3 {
         let (upgrade, lost) = thread::scope(|scope| {
-            let upgrade = scope.spawn(|| house.noren(&["upgrade"]).well());
+            let upgrade = scope.spawn(|| fixture.noren(&["upgrade"]).well());
             let (mut drained, mut lost) = (false, None::<bool>);
             while !upgrade.is_finished() {
                 let undo = if drained { "&undo=" } else { "" };
@@ -194,7 +194,7 @@ fn an_order_during_an_upgrade_is_kept_or_refused() {
 
 #[test]
 fn an_order_that_cannot_mean_anything_is_refused() {
-    let house = House::open("[[app]]\nurls = ['http://127.0.0.1:1', 'http://127.0.0.1:2']\n");
+    let fixture = Fixture::open("[[app]]\nurls = ['http://127.0.0.1:1', 'http://127.0.0.1:2']\n");
     for (arguments, said) in [
         (
             &["drain", "app", "127.0.0.1:1", "--undo", "--wait"][..],
@@ -209,7 +209,7 @@ fn an_order_that_cannot_mean_anything_is_refused() {
             "has no address 127.0.0.1:3",
         ),
     ] {
-        let refused = house.noren(arguments);
+        let refused = fixture.noren(arguments);
         assert!(!refused.status.success());
         assert!(refused.stderr.contains(said), "{}", refused.stderr);
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::{App, House};
+use super::{App, Fixture};
 use crate::support::{PATIENCE, Process, path, scratch, until};
 
 /// A response: its status, whether the connection ends with it, and when to come back.
@@ -116,9 +116,9 @@ impl Clients {
 #[test]
 fn upgrades_and_reloads_answer_every_request_and_every_publish_on_persistent_connections() {
     let app = App::serve();
-    let house = House::open(&format!("{}[[channel]]\nname = 'news'\n", app.table()));
+    let fixture = Fixture::open(&format!("{}[[channel]]\nname = 'news'\n", app.table()));
     let mut clients = Clients::new();
-    let (address, socket) = (house.http, house.socket.clone());
+    let (address, socket) = (fixture.http, fixture.socket.clone());
     let dial = move || {
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -140,9 +140,9 @@ fn upgrades_and_reloads_answer_every_request_and_every_publish_on_persistent_con
     let mut served = Vec::new();
     for _ in 0..4 {
         clients.go_on(100);
-        served.push(Process::after_upgrade(&house.noren(&["upgrade"]).well()));
+        served.push(Process::after_upgrade(&fixture.noren(&["upgrade"]).well()));
         clients.go_on(100);
-        let _ = house.noren(&["reload"]).well();
+        let _ = fixture.noren(&["reload"]).well();
     }
     clients.go_on(100);
     let lost = clients.end();
@@ -154,20 +154,20 @@ fn a_subscriber_that_still_comes_to_the_old_process_is_sent_to_the_new_one() {
     let directory = scratch();
     let echo = path(&directory, "vm");
     super::echo_server(&echo);
-    let house = House::open(&format!(
+    let fixture = Fixture::open(&format!(
         "[[bridge.target]]\ntoken = 'vm'\naddress = 'unix:{echo}'\n[[channel]]\nname = 'news'\n"
     ));
     // It keeps the old process alive: without a tunnel, that would end and take the subscriber along.
-    let _console = house.ask(
+    let _console = fixture.ask(
         "GET /websockify?token=vm HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     );
-    let stream = TcpStream::connect(house.http).unwrap();
+    let stream = TcpStream::connect(fixture.http).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut early = BufReader::new(stream);
     let page = "GET /events/news HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n";
     assert_eq!(exchange(&mut early, page).unwrap().status, 200);
-    let _end = Process::after_upgrade(&house.noren(&["upgrade"]).well());
+    let _end = Process::after_upgrade(&fixture.noren(&["upgrade"]).well());
     let listen = "GET /events/news HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n";
     early.get_mut().write_all(listen.as_bytes()).unwrap();
     let (mut answer, begun) = (String::new(), Instant::now());

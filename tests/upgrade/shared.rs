@@ -6,7 +6,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 
-use super::{House, line, running};
+use super::{Fixture, line, running};
 use crate::support::{PATIENCE, Process, path, scratch, until};
 
 /// A guest's socket; each connection comes out of the channel.
@@ -49,26 +49,26 @@ fn an_upgrade_keeps_the_viewers_and_makes_no_second_connection_to_their_guest() 
     let directory = scratch();
     let socket = path(&directory, "vm");
     let connections = guest(&socket);
-    let house = House::open(&format!(
+    let fixture = Fixture::open(&format!(
         "[[bridge.target]]\ntoken = 'vm'\naddress = 'unix:{socket}'\nshared = {{ linger = '1h' }}\n"
     ));
-    let (status, mut first) = view(house.http);
+    let (status, mut first) = view(fixture.http);
     assert!(status.contains("101"), "{status}");
     let mut at_guest = connections.recv_timeout(PATIENCE).unwrap();
     at_guest.set_read_timeout(Some(PATIENCE)).unwrap();
 
     // One that fails changes nothing: more viewers come to the same connection.
-    let refused = house.upgrade_that_fails();
+    let refused = fixture.upgrade_that_fails();
     assert!(!refused.status.success());
-    let (status, second) = view(house.http);
+    let (status, second) = view(fixture.http);
     assert!(status.contains("101"), "{status}");
     drop(second);
 
     let mut processes = Vec::new();
     // The second new process hears of it too, although the first one has nothing open itself.
     for _ in 0..2 {
-        processes.push(Process::after_upgrade(&house.noren(&["upgrade"]).well()));
-        let (status, mut refused) = view(house.http);
+        processes.push(Process::after_upgrade(&fixture.noren(&["upgrade"]).well()));
+        let (status, mut refused) = view(fixture.http);
         assert!(status.contains("409"), "{status}");
         let mut reason = String::new();
         refused.read_line(&mut reason).unwrap();
@@ -84,14 +84,14 @@ fn an_upgrade_keeps_the_viewers_and_makes_no_second_connection_to_their_guest() 
     assert_eq!(rest, b"");
     drop(at_guest);
     let mut viewer = until("the console to be free", || {
-        let (status, viewer) = view(house.http);
+        let (status, viewer) = view(fixture.http);
         status.contains("101").then_some(viewer)
     });
     let mut at_guest = connections.recv_timeout(PATIENCE).unwrap();
     at_guest.set_read_timeout(Some(PATIENCE)).unwrap();
     types(&mut viewer, &mut at_guest, b'n');
     until("the old process to end", || {
-        (!running(house.door.process())).then_some(())
+        (!running(fixture.door.process())).then_some(())
     });
     assert!(matches!(connections.try_recv(), Err(TryRecvError::Empty)));
 }
