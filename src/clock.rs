@@ -71,8 +71,8 @@ mod tests {
     #[test]
     fn an_instant_has_the_unix_time_of_its_age() {
         let hour = Duration::from_secs(3600);
-        let begun = since(came_before(hour));
-        assert!(age_of(begun) >= hour, "{begun}");
+        let started_at = since(came_before(hour));
+        assert!(age_of(started_at) >= hour, "{started_at}");
         assert_eq!(age_of(u64::MAX), Duration::ZERO);
     }
 }

@@ -230,7 +230,7 @@ impl Keeper {
     /// Orders a certificate; true if there is one now.
     async fn attempt(&self, acme: &Acme, name: &str, account: &mut Option<Account>) -> bool {
         info!(name, directory = acme.directory, "asking for a certificate");
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let ordered = async {
             let account = opened(acme, account).await?;
             order::order(account, acme, name, &self.0.challenges).await
@@ -253,7 +253,7 @@ impl Keeper {
         let wait = self.with_name(name, |progress| {
             progress.failures += 1;
             let wait = due::wait(progress.failures, error.is_rate_limit());
-            progress.tried = Some(begun);
+            progress.tried = Some(started_at);
             progress.not_before = Some(Instant::now() + wait);
             progress.error = Some(error.to_string());
             wait

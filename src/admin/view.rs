@@ -56,7 +56,7 @@ pub(crate) struct View {
     /// The stop signal.
     pub shutdown: Shutdown,
     /// Time at which the server was created.
-    pub begun: Instant,
+    pub started_at: Instant,
 }
 
 impl View {
@@ -189,7 +189,7 @@ impl View {
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             process: std::process::id(),
-            since: clock::since(self.begun),
+            since: clock::since(self.started_at),
             connections: Counted {
                 open: self.connection_permits.taken() as u64,
                 limit: self.connection_permits.limit() as u64,

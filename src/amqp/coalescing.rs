@@ -154,9 +154,9 @@ mod tests {
 
     /// Time until the next read may begin.
     async fn delay(reads: &mut Coalescing) -> Duration {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         poll_fn(|cx| reads.poll_ready(cx)).await;
-        begun.elapsed()
+        started_at.elapsed()
     }
 
     #[tokio::test(start_paused = true)]
@@ -198,10 +198,10 @@ mod tests {
             stream.read_exact(&mut piece).await.expect("a piece");
         }
         broker.write_all(&vec![0; 30_000]).await.expect("it reads");
-        let begun = Instant::now();
+        let started_at = Instant::now();
         for _ in 0..300 {
             stream.read_exact(&mut piece).await.expect("a piece");
         }
-        assert!(begun.elapsed() < QUICK, "{:?}", begun.elapsed());
+        assert!(started_at.elapsed() < QUICK, "{:?}", started_at.elapsed());
     }
 }

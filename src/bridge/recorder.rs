@@ -43,7 +43,7 @@ pub(crate) struct Tap {
 
 #[derive(Debug)]
 struct Shared {
-    begun: Instant,
+    started_at: Instant,
     input: bool,
     buffer: usize,
     queued: AtomicUsize,
@@ -113,7 +113,7 @@ impl Recorder {
         info!(file = %path.display(), "recording");
         let (records, queue) = mpsc::channel(QUEUE);
         let shared = Arc::new(Shared {
-            begun: Instant::now(),
+            started_at: Instant::now(),
             input: self.settings.input,
             buffer: self.settings.buffer,
             queued: AtomicUsize::new(0),
@@ -241,7 +241,7 @@ impl Tap {
         if shared.queued.load(Ordering::Relaxed) + bytes.len() > shared.buffer {
             return lose(length);
         }
-        let at = shared.begun.elapsed();
+        let at = shared.started_at.elapsed();
         let missing = shared.lost.swap(0, Ordering::Relaxed);
         let mut record = Vec::with_capacity(bytes.len() + 40);
         if missing > 0 {
@@ -364,7 +364,7 @@ impl Writer {
     /// Writes the final records: missing bytes, and the reason for the end. They may exceed the limits by a few
     /// bytes, so that a complete file can be recognised.
     async fn finish(&mut self, reason: &str) {
-        let at = self.shared.begun.elapsed();
+        let at = self.shared.started_at.elapsed();
         let missing = self.shared.lost.swap(0, Ordering::Relaxed);
         let mut last = Vec::new();
         if missing > 0 {
@@ -394,7 +394,7 @@ mod tests {
     fn tap(buffer: usize) -> (Tap, mpsc::Receiver<Vec<u8>>) {
         let (records, queue) = mpsc::channel(QUEUE);
         let shared = Shared {
-            begun: Instant::now(),
+            started_at: Instant::now(),
             input: true,
             buffer,
             queued: AtomicUsize::new(0),

@@ -201,13 +201,16 @@ mod tests {
         let stuck = UnixStream::connect(directory.path("push")).expect("a connection");
         until(|| push.audience() == 1);
         let long = "x".repeat(64 * 1024);
-        let begun = Instant::now();
+        let started_at = Instant::now();
         // The system's buffer takes some of these, the queue the next 256, and then it is full.
         for _ in 0..1000 {
             push.notify(&long);
         }
         assert_eq!(push.audience(), 0);
-        assert!(begun.elapsed() < STUCK, "notifying waited for the client");
+        assert!(
+            started_at.elapsed() < STUCK,
+            "notifying waited for the client"
+        );
         drop(stuck);
         assert_eq!(threads.stop(Duration::from_secs(5)), Vec::<String>::new());
     }

@@ -203,9 +203,9 @@ fn requests_follow_each_other_on_one_connection() {
 fn idle_connections_do_not_keep_the_workers_from_others() {
     let demo = Services::start().expect("a demo");
     let _idle: Vec<_> = (0..8).map(|_| demo.open(APP)).collect();
-    let begun = Instant::now();
+    let started_at = Instant::now();
     assert_eq!(status(&demo.ask("GET /login.html", "", "")), "200");
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(started_at.elapsed() < Duration::from_secs(5));
 }
 
 #[test]
@@ -241,12 +241,12 @@ fn with_every_worker_held_notifications_and_console_go_on_and_the_end_is_prompt(
     console.write_all(b"watch\r").expect("a command sent");
     read_until(&mut console, "any key");
 
-    let begun = Instant::now();
+    let started_at = Instant::now();
     demo.stop();
     assert!(
-        begun.elapsed() < Duration::from_millis(900),
+        started_at.elapsed() < Duration::from_millis(900),
         "{:?}",
-        begun.elapsed()
+        started_at.elapsed()
     );
     assert!(!directory.exists());
     drop(held);

@@ -211,9 +211,9 @@ mod tests {
                 assert_eq!(accepted.stream().read(&mut [0]).ok(), Some(0));
             })
             .expect("a thread");
-        let begun = Instant::now();
+        let started_at = Instant::now();
         assert_eq!(threads.stop(Duration::from_secs(5)), Vec::<String>::new());
-        assert!(begun.elapsed() < Duration::from_secs(2));
+        assert!(started_at.elapsed() < Duration::from_secs(2));
         assert!(threads.spawn("late", || ()).is_err());
         drop(client);
     }

@@ -203,9 +203,9 @@ mod tests {
         let mut body = AbortAfterFlush::new(body, Sent::Fenced, Duration::from_secs(9));
         assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
         let fence = body.frame().await.and_then(Result::ok);
-        let begun = Instant::now();
+        let started_at = Instant::now();
         drop(fence);
         assert!(body.frame().await.is_some_and(|frame| frame.is_err()));
-        assert!(begun.elapsed() >= RESET_LAG && begun.elapsed() < RESET_LAG * 2);
+        assert!(started_at.elapsed() >= RESET_LAG && started_at.elapsed() < RESET_LAG * 2);
     }
 }

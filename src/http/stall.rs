@@ -217,8 +217,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_deadline_that_moves_passes_when_it_comes_and_not_before() {
         let mut deadline = Deadline::default();
-        let begun = Instant::now();
-        let seconds = |seconds| begun + Duration::from_secs(seconds);
+        let started_at = Instant::now();
+        let seconds = |seconds| started_at + Duration::from_secs(seconds);
         let mut passes = async |at: u64, wait: u64| {
             let passed = poll_fn(|cx| {
                 if deadline.has_passed(cx, seconds(at)) {
@@ -230,12 +230,12 @@ mod tests {
         };
         assert!(!passes(10, 4).await);
         assert!(!passes(14, 9).await, "the timer fired for the first");
-        assert_eq!(begun.elapsed().as_secs(), 13);
+        assert_eq!(started_at.elapsed().as_secs(), 13);
         assert!(passes(14, 4).await);
-        assert_eq!(begun.elapsed().as_secs(), 14);
+        assert_eq!(started_at.elapsed().as_secs(), 14);
         assert!(!passes(60, 1).await);
         assert!(passes(20, 30).await, "it is earlier than the timer");
-        assert_eq!(begun.elapsed().as_secs(), 20);
+        assert_eq!(started_at.elapsed().as_secs(), 20);
         deadline.release();
         assert!(deadline.0.is_none());
     }

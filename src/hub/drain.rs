@@ -16,10 +16,10 @@ impl Hub {
             listeners.extend(channel.listeners());
         }
         let step = window / u32::try_from(listeners.len().max(1)).unwrap_or(u32::MAX);
-        let begun = tokio::time::Instant::now();
+        let started_at = tokio::time::Instant::now();
         for (count, listener) in (0..).zip(listeners) {
             listener.dismiss();
-            let due = begun + step * count;
+            let due = started_at + step * count;
             if due > tokio::time::Instant::now() {
                 tokio::time::sleep_until(due).await;
             }

@@ -349,7 +349,7 @@ fn ten_times_as_many_channels_cost_a_start_and_a_reload_some_ten_times_as_much()
             format!("[[channel]]\nname = 'job.n{number}'\n[[channel]]\nname = 'p{number}.*'\n")
         };
         let text: String = (0..channels / 2).map(channel).collect();
-        let begun = time_on_core();
+        let started_at = time_on_core();
         let hub = hub(&text);
         let config = Config::parse(&text, "noren.toml").expect("a configuration");
         for number in 0..channels / 2 {
@@ -359,7 +359,7 @@ fn ten_times_as_many_channels_cost_a_start_and_a_reload_some_ten_times_as_much()
         hub.commit(hub.plan(&config).expect("a plan"));
         let _ = hub.do_housekeeping();
         let _ = (hub.overview(), hub.subscriptions());
-        time_on_core() - begun
+        time_on_core() - started_at
     };
     let few = (0..3).map(|_| cost(400)).min().unwrap_or_default();
     let many = cost(4000);

@@ -105,18 +105,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_outage_is_reported_once_and_waited_for_each_time() {
-        let begun = tokio::time::Instant::now();
+        let started_at = tokio::time::Instant::now();
         let mut accepting = AcceptLoop::default();
         let outage = || (0..5).map(|_| no_descriptors());
         assert_eq!(after(&mut accepting, outage()).await, (1, 1));
-        assert_eq!(begun.elapsed(), EXHAUSTED * 5);
+        assert_eq!(started_at.elapsed(), EXHAUSTED * 5);
         assert_eq!(after(&mut accepting, []).await, (0, 0));
         assert_eq!(after(&mut accepting, outage()).await, (1, 1), "another");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_is_gone_already_is_neither_reported_nor_waited_for() {
-        let begun = tokio::time::Instant::now();
+        let started_at = tokio::time::Instant::now();
         let gone = [
             io::ErrorKind::ConnectionAborted,
             io::ErrorKind::ConnectionReset,
@@ -124,6 +124,6 @@ mod tests {
         ];
         let gone = gone.map(io::Error::from);
         assert_eq!(after(&mut AcceptLoop::default(), gone).await, (0, 0));
-        assert_eq!(begun.elapsed(), Duration::ZERO);
+        assert_eq!(started_at.elapsed(), Duration::ZERO);
     }
 }

@@ -200,9 +200,9 @@ fn ten_times_as_many_apps_and_directories_cost_some_ten_times_as_much() {
     for kind in kinds {
         let cost = |count: usize| {
             let text: String = (0..count).map(kind).collect();
-            let begun = time_on_core();
+            let started_at = time_on_core();
             let _ = router(&text);
-            time_on_core() - begun
+            time_on_core() - started_at
         };
         // Several times, because the system counts in milliseconds.
         let few = (0..4).map(|_| cost(1000)).sum::<u64>() / 4;

@@ -138,7 +138,7 @@ impl PublicListener {
             role: self.role,
             proxies,
             current: Arc::clone(&self.state),
-            begun: Instant::now(),
+            started_at: Instant::now(),
             shutdown: self.shutdown.clone(),
         };
         if self.tls {

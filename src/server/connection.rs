@@ -31,7 +31,7 @@ pub(super) struct Arrival {
     pub(super) proxies: Option<Arc<Proxies>>,
     /// The current state, with which each request is served.
     pub(super) current: Arc<ArcSwap<State>>,
-    pub(super) begun: Instant,
+    pub(super) started_at: Instant,
     pub(super) shutdown: Shutdown,
 }
 
@@ -87,13 +87,13 @@ async fn handshake(
 ) -> Option<Result<Accepted, HandshakeError>> {
     let acceptor = state.acceptors.get(listener)?.as_ref()?;
     let metrics = &state.telemetry.metrics.connections;
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let accepted = acceptor.accept(stream, state.config.limits.handshake).await;
     let accepted = accepted.transpose()?;
     match &accepted {
         Ok(_) => {
             metrics.handshakes.inc();
-            let time = begun.elapsed().as_secs_f64();
+            let time = started_at.elapsed().as_secs_f64();
             metrics.handshake_time.observe(time);
         }
         Err(error) => metrics.fail(error.kind()),
@@ -118,7 +118,7 @@ struct Served {
     current: Arc<ArcSwap<State>>,
     role: Role,
     shutdown: Shutdown,
-    begun: Instant,
+    started_at: Instant,
 }
 
 impl Served {
@@ -132,7 +132,7 @@ impl Served {
             role,
             proxies,
             current,
-            begun,
+            started_at,
             shutdown,
         } = arrival;
         let context = Context {
@@ -158,7 +158,7 @@ impl Served {
             current,
             role,
             shutdown,
-            begun,
+            started_at,
         }
     }
 

@@ -157,7 +157,7 @@ impl Server {
             acme: acme.clone(),
             telemetry,
             shutdown,
-            begun: Instant::now(),
+            started_at: Instant::now(),
         };
         let live = Live::new(config, &view);
         let state = plan.commit(&live);

@@ -48,8 +48,8 @@ pub(super) struct Progress {
 impl Drop for Held {
     fn drop(&mut self) {
         let now = Instant::now();
-        if let Some((app, begun)) = &self.timed {
-            app.metrics().done(now - *begun);
+        if let Some((app, started_at)) = &self.timed {
+            app.metrics().done(now - *started_at);
         }
         if let Some(busy) = self.busy.take() {
             busy.end(now);
@@ -78,7 +78,7 @@ pub(super) struct Wrapped {
     framing: Framing,
     line: Option<Box<AccessLine>>,
     id: RequestId,
-    begun: Instant,
+    started_at: Instant,
     pending: Pending,
     busy: Busy,
 }
@@ -117,7 +117,7 @@ impl Wrapper {
         context: &Context,
         (busy, pending): (Busy, Pending),
     ) -> (Wrapped, Result<(), Refusal>) {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         // Before the door adds its own.
         let lines = check_lines(request, context.header_lines);
         let id = RequestId::new();
@@ -135,7 +135,7 @@ impl Wrapper {
             framing: Framing::of(request),
             line,
             id,
-            begun,
+            started_at,
             pending,
             busy,
         };
@@ -156,7 +156,7 @@ impl Wrapper {
             mut framing,
             mut line,
             id,
-            begun,
+            started_at,
             pending,
             busy,
         } = wrapped;
@@ -207,7 +207,7 @@ impl Wrapper {
         response.map(|body| {
             let held = Held {
                 busy: Some(busy),
-                timed: counted.map(|app| (app, begun)),
+                timed: counted.map(|app| (app, started_at)),
                 permit,
             };
             Measured::new(body, line, status, cause, held)

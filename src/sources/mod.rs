@@ -183,9 +183,9 @@ impl Sources {
         let holds = |(socket, work): &(Weak<PublishSocket>, Weak<()>)| {
             socket.strong_count() > 0 || work.strong_count() > 0
         };
-        let begun = Instant::now();
+        let started_at = Instant::now();
         while parts.iter().any(holds) {
-            if begun.elapsed() > limit {
+            if started_at.elapsed() > limit {
                 return false;
             }
             pause_briefly();

@@ -53,8 +53,8 @@ pub(crate) struct SpoolUse {
 struct Used {
     requests: AtomicU64,
     answers: AtomicU64,
-    begun: Instant,
-    /// Time of the last log line about a failing disk, in milliseconds after `begun`, plus 1; 0 means never.
+    started_at: Instant,
+    /// Time of the last log line about a failing disk, in milliseconds after `started_at`, plus 1; 0 means never.
     told: AtomicU64,
 }
 
@@ -161,7 +161,7 @@ impl Spool {
 
     /// Logs a failing disk, though not for every request.
     fn log_failure(&self, error: &SpoolError) {
-        let now = self.used.begun.elapsed();
+        let now = self.used.started_at.elapsed();
         let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX) + 1;
         let told = self.used.told.load(Ordering::Relaxed);
         let again = told + u64::try_from(TELL_AGAIN.as_millis()).unwrap_or_default();
@@ -181,7 +181,7 @@ impl Default for Used {
         Self {
             requests: AtomicU64::new(0),
             answers: AtomicU64::new(0),
-            begun: Instant::now(),
+            started_at: Instant::now(),
             told: AtomicU64::new(0),
         }
     }

@@ -26,7 +26,7 @@ pub struct AccessLine {
     /// in memory for the duration of the response, which takes hours for an event stream.
     path: Box<str>,
     version: Version,
-    begun: Instant,
+    started_at: Instant,
     /// Id of the request, which the app and the error page have too.
     request: Option<String>,
     close_reason: CloseReason,
@@ -51,7 +51,7 @@ impl AccessLine {
             method: request.method().clone(),
             path: request.uri().path().into(),
             version: request.version(),
-            begun: Instant::now(),
+            started_at: Instant::now(),
             request: None,
             close_reason,
             times: Timings::default(),
@@ -113,7 +113,7 @@ impl AccessLine {
             };
             return combined.write();
         }
-        let milliseconds = (self.begun.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+        let milliseconds = (self.started_at.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         let (queued, app) = self.times.milliseconds();
         let received = self.times.bytes();
         if (500..600).contains(&status) {

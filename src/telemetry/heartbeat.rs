@@ -10,8 +10,8 @@ const STOPPED: Duration = Duration::from_secs(15);
 /// The heartbeat, with the time of its last beat.
 #[derive(Debug)]
 pub struct Heartbeat {
-    begun: Instant,
-    /// Time of the last beat, in milliseconds since `begun`.
+    started_at: Instant,
+    /// Time of the last beat, in milliseconds since `started_at`.
     last: AtomicU64,
 }
 
@@ -20,14 +20,14 @@ impl Heartbeat {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            begun: Instant::now(),
+            started_at: Instant::now(),
             last: AtomicU64::new(0),
         }
     }
 
     /// Records a beat.
     pub fn beat(&self) {
-        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now = u64::try_from(self.started_at.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(now, Ordering::Relaxed);
     }
 
@@ -35,7 +35,7 @@ impl Heartbeat {
     #[must_use]
     pub fn age(&self) -> Duration {
         let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
-        self.begun.elapsed().saturating_sub(last)
+        self.started_at.elapsed().saturating_sub(last)
     }
 
     /// False once the last beat is much older than it should ever be.
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn a_pulse_is_as_old_as_its_last_beat() {
         let heartbeat = Heartbeat {
-            begun: Instant::now()
+            started_at: Instant::now()
                 .checked_sub(STOPPED * 2)
                 .expect("a machine that is up for a while"),
             last: AtomicU64::new(0),

@@ -16,7 +16,7 @@ pub struct LogLimiter(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    begun: Instant,
+    started_at: Instant,
     told: u32,
     untold: u64,
 }
@@ -26,7 +26,7 @@ impl LogLimiter {
     #[must_use]
     pub fn new() -> Self {
         Self(Mutex::new(State {
-            begun: Instant::now(),
+            started_at: Instant::now(),
             told: 0,
             untold: 0,
         }))
@@ -40,8 +40,8 @@ impl LogLimiter {
 
     fn line_at(&self, now: Instant) -> Option<u64> {
         let mut state = lock(&self.0);
-        if now.saturating_duration_since(state.begun) >= SECOND {
-            state.begun = now;
+        if now.saturating_duration_since(state.started_at) >= SECOND {
+            state.started_at = now;
             state.told = 0;
         }
         if state.told < MOST {
@@ -66,14 +66,14 @@ mod tests {
     #[test]
     fn beyond_so_many_a_second_lines_are_counted_and_told_with_the_next() {
         let flood = LogLimiter::new();
-        let begun = Instant::now();
+        let started_at = Instant::now();
         for _ in 0..MOST {
-            assert_eq!(flood.line_at(begun), Some(0));
+            assert_eq!(flood.line_at(started_at), Some(0));
         }
         for _ in 0..1234 {
-            assert_eq!(flood.line_at(begun), None);
+            assert_eq!(flood.line_at(started_at), None);
         }
-        assert_eq!(flood.line_at(begun + SECOND * 2), Some(1234));
-        assert_eq!(flood.line_at(begun + SECOND * 2), Some(0));
+        assert_eq!(flood.line_at(started_at + SECOND * 2), Some(1234));
+        assert_eq!(flood.line_at(started_at + SECOND * 2), Some(0));
     }
 }

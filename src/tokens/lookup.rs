@@ -19,7 +19,7 @@ pub(super) struct Search {
     /// The token to find.
     pub(super) token: Token,
     /// Start of the search: files written before this must be found.
-    pub(super) begun: Instant,
+    pub(super) started_at: Instant,
     /// Size limit of a token file, in bytes.
     pub(super) largest: u64,
     /// The name that was found, in sources that use names.
@@ -46,7 +46,7 @@ impl Search {
     pub(super) fn new(token: Token, largest: u64) -> Self {
         Self {
             token,
-            begun: Instant::now(),
+            started_at: Instant::now(),
             largest,
             name: None,
             password: None,

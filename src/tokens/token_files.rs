@@ -51,7 +51,7 @@ struct Index {
     /// The files by name: if two files have the same token, the last one counts.
     files: BTreeMap<OsString, Indexed>,
     /// Start of that scan, which includes everything written before.
-    begun: Option<Instant>,
+    started_at: Option<Instant>,
     /// Reason why some files are missing from the index.
     problem: Option<&'static str>,
     /// Number of scans, and of files read.
@@ -123,8 +123,11 @@ impl TokenFiles {
     fn candidates(&self, own_file: Option<&OsString>, search: &mut Search) -> Vec<OsString> {
         let mut index = lock(&self.index);
         // A scan that began after the token had arrived has seen every file of that time.
-        if index.begun.is_none_or(|begun| begun < search.begun) {
-            index.begun = Some(Instant::now());
+        if index
+            .started_at
+            .is_none_or(|started_at| started_at < search.started_at)
+        {
+            index.started_at = Some(Instant::now());
             if let Err(source) = self.update(&mut index, search.largest) {
                 *index = Index::default();
                 search.note_unreadable(&self.path, source);

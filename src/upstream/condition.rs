@@ -67,10 +67,10 @@ pub(crate) struct Condition {
 /// Records the outcomes of exchanges.
 #[derive(Debug)]
 pub(super) struct Watch {
-    begun: Instant,
+    started_at: Instant,
     /// A [`State`].
     state: AtomicU8,
-    /// Milliseconds since `begun`, plus one; 0 means never.
+    /// Milliseconds since `started_at`, plus one; 0 means never.
     success: AtomicU64,
     /// The same for bytes in the middle of an exchange.
     bytes: AtomicU64,
@@ -86,7 +86,7 @@ struct Rest {
 impl Default for Watch {
     fn default() -> Self {
         Self {
-            begun: Instant::now(),
+            started_at: Instant::now(),
             state: AtomicU8::new(State::Unknown as u8),
             success: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -127,7 +127,7 @@ impl Watch {
 
     fn recorded(&self, cell: &AtomicU64) -> Option<Instant> {
         let moment = cell.load(Ordering::Relaxed).checked_sub(1)?;
-        self.begun
+        self.started_at
             .checked_add(std::time::Duration::from_millis(moment))
     }
 
@@ -150,7 +150,7 @@ impl Watch {
         let success = self.success.load(Ordering::Relaxed);
         let success = success
             .checked_sub(1)
-            .map(|after| clock::since(self.begun + std::time::Duration::from_millis(after)));
+            .map(|after| clock::since(self.started_at + std::time::Duration::from_millis(after)));
         let (last_error, at) = rest.error.unzip();
         Condition {
             state: self.state(),
@@ -186,7 +186,7 @@ impl Watch {
     }
 
     fn moment(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(self.begun).as_millis();
+        let since = now.saturating_duration_since(self.started_at).as_millis();
         u64::try_from(since).unwrap_or(u64::MAX).saturating_add(1)
     }
 

@@ -12,8 +12,8 @@ const FRESH: u64 = 1_000;
 /// Result and time of the last attempt.
 #[derive(Debug)]
 pub(super) struct Reachability {
-    begun: Instant,
-    /// Time in milliseconds since `begun`, plus one; 0 means never.
+    started_at: Instant,
+    /// Time in milliseconds since `started_at`, plus one; 0 means never.
     tried: AtomicU64,
     answers: AtomicBool,
 }
@@ -21,7 +21,7 @@ pub(super) struct Reachability {
 impl Default for Reachability {
     fn default() -> Self {
         Self {
-            begun: Instant::now(),
+            started_at: Instant::now(),
             tried: AtomicU64::new(0),
             answers: AtomicBool::new(false),
         }
@@ -47,7 +47,7 @@ impl Reachability {
     }
 
     fn moment(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(self.begun).as_millis();
+        let since = now.saturating_duration_since(self.started_at).as_millis();
         u64::try_from(since).unwrap_or(u64::MAX).saturating_add(1)
     }
 }
@@ -59,13 +59,13 @@ mod tests {
     #[test]
     fn the_last_try_counts_for_a_while() {
         let reached = Reachability {
-            begun: Instant::now()
+            started_at: Instant::now()
                 .checked_sub(RESULT_LIFETIME * 4)
                 .expect("a machine that is up for a while"),
             ..Reachability::default()
         };
         assert_eq!(reached.recent(), None);
-        reached.note(true, reached.begun + RESULT_LIFETIME);
+        reached.note(true, reached.started_at + RESULT_LIFETIME);
         assert_eq!(reached.recent(), None, "too long ago");
         reached.note(true, Instant::now());
         assert_eq!(reached.recent(), Some(true));

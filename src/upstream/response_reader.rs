@@ -282,12 +282,12 @@ fn hang_up(mut source: Source, tasks: &Shutdown) {
 
 /// Waits until the app has noticed, for at most the time that it may be silent within a response (`response-idle`).
 async fn wait_until_noticed(mut source: Source) {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let mut left = ABANDONED_BYTES;
     while let Some(Ok(piece)) = poll_fn(|cx| source.poll(cx)).await {
         // Bytes in flight do not show that the app has noticed anything.
         let rest = left.checked_sub(piece.len());
-        if rest.is_none() || begun.elapsed() >= CLOSE_NOTICE_LIMIT {
+        if rest.is_none() || started_at.elapsed() >= CLOSE_NOTICE_LIMIT {
             let pause = source.pause();
             source.hang_up().reset();
             let permit = source.close();

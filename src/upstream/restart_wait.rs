@@ -32,14 +32,14 @@ pub(super) struct RestartWait {
 /// attempts are further apart than the patience, as happens if that is shorter than a pause.
 #[derive(Debug)]
 pub(super) struct Wait {
-    begun: Option<Instant>,
+    started_at: Option<Instant>,
     pause: Duration,
 }
 
 impl Default for Wait {
     fn default() -> Self {
         Self {
-            begun: None,
+            started_at: None,
             pause: FIRST_PAUSE,
         }
     }
@@ -47,7 +47,7 @@ impl Default for Wait {
 
 #[derive(Clone, Copy, Debug)]
 struct Outage {
-    begun: Instant,
+    started_at: Instant,
     /// Time of the last failed attempt.
     last: Instant,
 }
@@ -69,7 +69,7 @@ impl RestartWait {
         if !is_not_listening(&error) {
             return Err(error);
         }
-        let waited = wait.begun.get_or_insert_with(Instant::now).elapsed();
+        let waited = wait.started_at.get_or_insert_with(Instant::now).elapsed();
         let left = self.limit.saturating_sub(waited);
         let left = self.time_left(&error).min(left);
         if left.is_zero() {
@@ -89,20 +89,23 @@ impl RestartWait {
         let mut outage = self.lock();
         // Between two visitors far apart the app may have been back, unseen.
         let known = outage.filter(|outage| now - outage.last <= self.limit);
-        let begun = known.map_or(now, |outage| outage.begun);
-        *outage = Some(Outage { begun, last: now });
+        let started_at = known.map_or(now, |outage| outage.started_at);
+        *outage = Some(Outage {
+            started_at,
+            last: now,
+        });
         drop(outage);
         if known.is_none() {
             warn!(app = self.app, %error, "the app cannot be reached; requests wait until it is back");
         }
-        self.limit.saturating_sub(now - begun)
+        self.limit.saturating_sub(now - started_at)
     }
 
     /// Records a successful attempt.
     pub(super) fn record_success(&self) {
         let outage = self.lock().take();
         if let Some(outage) = outage {
-            let seconds = outage.begun.elapsed().as_secs_f64();
+            let seconds = outage.started_at.elapsed().as_secs_f64();
             info!(app = self.app, seconds, "the app is back");
         }
     }

@@ -77,10 +77,10 @@ impl Upstream {
         let permit = self
             .permit(requester, visit.affinity, request.headers())
             .await?;
-        let begun = requester.times.map(|_| Instant::now());
+        let started_at = requester.times.map(|_| Instant::now());
         let answered = self.send_as(request, permit, visit, interim).await;
-        if let (Some(times), Some(begun)) = (requester.times, begun) {
-            times.record_response(begun.elapsed());
+        if let (Some(times), Some(started_at)) = (requester.times, started_at) {
+            times.record_response(started_at.elapsed());
         }
         answered
     }
@@ -188,11 +188,11 @@ impl Upstream {
         let hang_up = (!self.settings.ignore_client_abort).then(|| connection.hang_up());
         let exchange = async move {
             let upload = request_body::passed_on(&request);
-            let begun = Instant::now();
+            let started_at = Instant::now();
             let mut deadline = connection.take_deadline();
             let sent = connection.send(&mut request, interim.as_ref());
-            let wait = (begun, upload, &mut deadline);
-            let watch = upstream.watch(permit.backend(), begun);
+            let wait = (started_at, upload, &mut deadline);
+            let watch = upstream.watch(permit.backend(), started_at);
             let sent = upstream.wait_for_head(sent, wait, watch).await;
             connection.keep_deadline(deadline);
             let sent = sent.inspect_err(|error| permit.backend().record_silence(error));
@@ -200,7 +200,7 @@ impl Upstream {
                 Ok(mut response) => {
                     drop(request);
                     let now = Instant::now();
-                    upstream.metrics.record_response(now - begun);
+                    upstream.metrics.record_response(now - started_at);
                     permit.backend().record_response(now);
                     upstream.set_cookie(&permit, visit, response.headers_mut());
                     let answer =
@@ -258,11 +258,11 @@ impl Upstream {
     pub(super) async fn wait_for_head<F: Future>(
         self: &Arc<Self>,
         exchange: F,
-        (begun, upload, deadline): (Instant, Option<Arc<AtomicU64>>, &mut Deadline),
+        (started_at, upload, deadline): (Instant, Option<Arc<AtomicU64>>, &mut Deadline),
         mut watch: Option<Watch<'_>>,
     ) -> Result<F::Output, UpstreamError> {
         let limit = self.settings.response;
-        let (mut since, mut taken) = (begun, 0);
+        let (mut since, mut taken) = (started_at, 0);
         let mut exchange = pin!(exchange);
         poll_fn(|cx| {
             if let Poll::Ready(answer) = exchange.as_mut().poll(cx) {

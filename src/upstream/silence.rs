@@ -26,7 +26,7 @@ const PROBE_LIMIT: Duration = Duration::from_secs(1);
 /// The wait of one request for one of several addresses.
 pub(super) struct Watch<'a> {
     backend: &'a Arc<Backend>,
-    begun: Instant,
+    started_at: Instant,
     /// Time of the next check.
     at: Instant,
     silence: Duration,
@@ -34,12 +34,16 @@ pub(super) struct Watch<'a> {
 
 impl Upstream {
     /// Watches the address that a request waits for; `None` if it is the only one, or `health-silence` is 0.
-    pub(super) fn watch<'a>(&self, backend: &'a Arc<Backend>, begun: Instant) -> Option<Watch<'a>> {
+    pub(super) fn watch<'a>(
+        &self,
+        backend: &'a Arc<Backend>,
+        started_at: Instant,
+    ) -> Option<Watch<'a>> {
         let limit = self.settings.health_silence;
         (self.backends.len() > 1 && !limit.is_zero()).then(|| Watch {
             backend,
-            begun,
-            at: begun + limit,
+            started_at,
+            at: started_at + limit,
             silence: limit,
         })
     }
@@ -52,7 +56,7 @@ impl Upstream {
         let backend = watch.backend;
         let shared = &backend.shared;
         let since = |last: Option<Instant>| {
-            last.map_or(watch.begun, |last| last.max(watch.begun))
+            last.map_or(watch.started_at, |last| last.max(watch.started_at))
                 .elapsed()
         };
         let quiet = since(shared.watch.last_response());
@@ -123,7 +127,7 @@ impl Watch<'_> {
     /// Records that the address has taken a part of the request.
     pub(super) fn progressed(&mut self, now: Instant) {
         self.backend.shared.watch.record_bytes(now);
-        self.begun = now;
+        self.started_at = now;
         self.at = now + self.silence;
     }
 

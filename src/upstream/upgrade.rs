@@ -51,9 +51,9 @@ impl Upstream {
             let _ = connection.with_upgrades().await;
         });
         let backend = permit.backend();
-        let begun = Instant::now();
-        let wait = (begun, None, &mut Deadline::default());
-        let watch = self.watch(backend, begun);
+        let started_at = Instant::now();
+        let wait = (started_at, None, &mut Deadline::default());
+        let watch = self.watch(backend, started_at);
         let sent = sender.send_request(request);
         let sent = self.wait_for_head(sent, wait, watch).await;
         let sent = sent.inspect_err(|error| backend.record_silence(error))?;

@@ -430,7 +430,7 @@ impl Sessions {
         let Ok(_turn) = entry.turn.try_acquire() else {
             return;
         };
-        let (token, begun) = (entry.token(), Instant::now());
+        let (token, started_at) = (entry.token(), Instant::now());
         let asked = timeout(
             self.settings.timeout,
             self.put(entry, &watched.visitor, &token),
@@ -443,7 +443,7 @@ impl Sessions {
             // Otherwise it would be due again at once.
             Err(_) => {
                 let late = Err(Denied::Slow(slow(self.settings.timeout)));
-                entry.store_response(&late, begun, &token);
+                entry.store_response(&late, started_at, &token);
             }
         }
     }

@@ -34,7 +34,7 @@ pub(super) struct Console {
     pub(super) id: u64,
     pub(super) target: String,
     pub(super) settings: Arc<Shared>,
-    begun: std::time::Instant,
+    started_at: std::time::Instant,
     state: Mutex<State>,
     /// Version of the presence, increased with each change.
     pub(super) changes: watch::Sender<u64>,
@@ -70,7 +70,7 @@ impl Console {
         Self {
             id,
             target,
-            begun: std::time::Instant::now(),
+            started_at: std::time::Instant::now(),
             state: Mutex::new(State::new(&settings, extras, empty_until)),
             changes: watch::Sender::new(0),
             guest: AtomicWaker::new(),
@@ -304,7 +304,7 @@ impl Console {
             typist: typist.map(|entry| entry.tunnel),
             typist_user: typist.and_then(|entry| entry.newcomer.user.clone()),
             connected: state.connected,
-            since: since(self.begun),
+            since: since(self.started_at),
             received: state.received,
             kept: state.scrollback.len(),
         }

@@ -247,11 +247,11 @@ mod tests {
     #[test]
     fn an_idle_connection_gives_its_worker_to_another_one() {
         let (_client, server) = UnixStream::pair().expect("two ends");
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let next = Wire::new(&server)
             .expect("a wire")
             .next(|| true, |_, _| false);
         assert_eq!(next.err(), Some(Over));
-        assert!(begun.elapsed() < Duration::from_secs(5));
+        assert!(started_at.elapsed() < Duration::from_secs(5));
     }
 }

@@ -175,7 +175,7 @@ async fn publishes_until_it_is_refused_and_taken_again() {
         return;
     };
     let (store, found) = start(Path::new(&directory), "epoch").expect("a store");
-    let (mut refused, begun) = (false, Instant::now());
+    let (mut refused, started_at) = (false, Instant::now());
     for offset in found.last + 1.. {
         let answer = store
             .append("whole", record(offset), Unique::Never, Instant::now())
@@ -185,7 +185,7 @@ async fn publishes_until_it_is_refused_and_taken_again() {
             Ok(_) if refused => return say(&format!("again {offset}")),
             Ok(_) => say(&format!("kept {offset}")),
             Err(StoreError::Write { .. } | StoreError::Open { .. }) if refused => {
-                assert!(begun.elapsed() < PATIENCE, "still refused");
+                assert!(started_at.elapsed() < PATIENCE, "still refused");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Err(error @ (StoreError::Write { .. } | StoreError::Open { .. })) => {

@@ -162,7 +162,7 @@ impl Writer {
         {
             return Err(error);
         }
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let result = self.read_late(order).and_then(|()| {
             if appends.is_empty() {
                 self.check_for_room()
@@ -171,7 +171,7 @@ impl Writer {
             }
         });
         if result.is_err() {
-            self.pause = (begun.elapsed() * SHARE).clamp(PAUSE, LONGEST_PAUSE);
+            self.pause = (started_at.elapsed() * SHARE).clamp(PAUSE, LONGEST_PAUSE);
         }
         self.note(&result);
         result

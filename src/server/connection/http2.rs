@@ -93,7 +93,7 @@ impl Served {
                     () = sleep(body_idle) => Reason::Scan,
                     () = activity.many_are_abandoned() => Reason::Abandoned,
                     () = idle_for(&activity, keep_alive), if !is_closing => Reason::Idle,
-                    () = may_close(&self.shutdown, self.begun), if !is_closing => Reason::Stop,
+                    () = may_close(&self.shutdown, self.started_at), if !is_closing => Reason::Stop,
                     () = passed(end) => Reason::Held,
                 }
             });
@@ -139,9 +139,9 @@ async fn passed(end: Option<Instant>) {
 }
 
 /// Ready once the server stops and the connection is older than [`FRESH`].
-async fn may_close(shutdown: &Shutdown, begun: Instant) {
+async fn may_close(shutdown: &Shutdown, started_at: Instant) {
     shutdown.requested().await;
-    sleep_until(begun + FRESH).await;
+    sleep_until(started_at + FRESH).await;
 }
 
 /// Ready once no request has been in progress for `limit`. Pings keep a connection open, but do not count as use.

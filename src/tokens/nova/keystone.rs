@@ -41,7 +41,7 @@ pub(super) struct Keystone {
     session: Mutex<Option<Arc<Session>>>,
     refusal: Mutex<Option<Refused>>,
     /// Start of a login without a result.
-    begun: Mutex<Option<Instant>>,
+    started_at: Mutex<Option<Instant>>,
 }
 
 /// A login.
@@ -78,7 +78,7 @@ impl Keystone {
             turn: Semaphore::new(1),
             session: Mutex::default(),
             refusal: Mutex::default(),
-            begun: Mutex::default(),
+            started_at: Mutex::default(),
         }
     }
 
@@ -99,14 +99,14 @@ impl Keystone {
         if let Some(reason) = self.is_still_refused(&secret) {
             return Err(reason);
         }
-        let begun = *lock(&self.begun);
-        if let Some(begun) = begun {
-            sleep(UNKNOWN_FOR.saturating_sub(begun.elapsed())).await;
+        let started_at = *lock(&self.started_at);
+        if let Some(started_at) = started_at {
+            sleep(UNKNOWN_FOR.saturating_sub(started_at.elapsed())).await;
         }
-        *lock(&self.begun) = Some(Instant::now());
+        *lock(&self.started_at) = Some(Instant::now());
         let url = &self.settings.auth_url;
         let session = self.log_in(&secret).await;
-        *lock(&self.begun) = None;
+        *lock(&self.started_at) = None;
         let session = session.map_err(|reason| format!("Keystone at {url}: {reason}"))?;
         let session = Arc::new(session);
         *lock(&self.session) = Some(Arc::clone(&session));

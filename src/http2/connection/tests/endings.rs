@@ -72,14 +72,14 @@ async fn a_client_that_answers_pings_stays_and_one_that_does_not_is_dead() {
         _ = &mut server => panic!("the server has not ended"),
         () = tokio::time::sleep(hour) => {}
     }
-    let begun = Instant::now();
+    let started_at = Instant::now();
     // From here on nothing reads or writes for the client.
     let ended = timeout(hour, server)
         .await
         .expect("an end")
         .expect("a task");
     assert!(matches!(ended, Err(Error::Silent)), "{ended:?}");
-    let time = begun.elapsed();
+    let time = started_at.elapsed();
     assert!(
         time >= SETTINGS.ping && time <= 2 * SETTINGS.ping,
         "{time:?}"

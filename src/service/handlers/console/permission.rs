@@ -122,9 +122,9 @@ impl Console {
             let names = self.targets.names(MOST + 1).await;
             let names = names.map_err(|error| unresolved(&error))?;
             complete = names.len() <= MOST;
-            let begun = Instant::now();
+            let started_at = Instant::now();
             for name in names.into_iter().take(MOST) {
-                if begun.elapsed() > LIST_LIMIT {
+                if started_at.elapsed() > LIST_LIMIT {
                     complete = false;
                     break;
                 }
