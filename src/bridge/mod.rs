@@ -144,7 +144,7 @@ pub(crate) fn open(
     let response = handshake.accept(name.as_deref());
     shutdown.spawn(async move {
         if let Some(client) = upgrade.client().await {
-            let begun = TunnelInfo {
+            let info = TunnelInfo {
                 kind: TunnelKind::Console,
                 peer: target.line.client().peer.clone(),
                 target: target.line.object().target.clone().unwrap_or_default(),
@@ -155,7 +155,7 @@ pub(crate) fn open(
                 viewer: target.viewer(),
                 subprotocol: name,
             };
-            let tunnel = telemetry.tunnels.open(begun);
+            let tunnel = telemetry.tunnels.open(info);
             if let Connection::Shared(viewer) = &target.socket {
                 viewer.set_tunnel(tunnel.number());
             }

@@ -186,7 +186,7 @@ impl Tunnels {
 
     /// Adds a tunnel.
     #[must_use]
-    pub fn open(&self, begun: TunnelInfo) -> Tunnel {
+    pub fn open(&self, info: TunnelInfo) -> Tunnel {
         let TunnelInfo {
             kind,
             peer,
@@ -197,7 +197,7 @@ impl Tunnels {
             subprotocol,
             rfb,
             viewer,
-        } = begun;
+        } = info;
         let number = self.0.last.fetch_add(1, Ordering::Relaxed) + 1;
         let metrics = self.0.metrics.of(kind);
         metrics.opened.inc();
@@ -366,7 +366,7 @@ mod tests {
     use super::*;
     use crate::telemetry::Telemetry;
 
-    fn begun(kind: TunnelKind) -> TunnelInfo {
+    fn info(kind: TunnelKind) -> TunnelInfo {
         TunnelInfo {
             kind,
             peer: "192.0.2.1:5".to_owned(),
@@ -383,8 +383,8 @@ mod tests {
     #[test]
     fn an_open_tunnel_is_in_the_list_with_its_bytes_until_it_is_dropped() {
         let telemetry = Telemetry::new();
-        let tunnel = telemetry.tunnels.open(begun(TunnelKind::Console));
-        let second = telemetry.tunnels.open(begun(TunnelKind::App));
+        let tunnel = telemetry.tunnels.open(info(TunnelKind::Console));
+        let second = telemetry.tunnels.open(info(TunnelKind::App));
         tunnel.moved(3, 5);
         tunnel.moved(3, 9);
         let now = telemetry.tunnels.now();
@@ -409,8 +409,8 @@ mod tests {
     #[test]
     fn only_the_tunnel_that_was_meant_is_asked_to_close() {
         let telemetry = Telemetry::new();
-        let tunnel = telemetry.tunnels.open(begun(TunnelKind::Console));
-        let other = telemetry.tunnels.open(begun(TunnelKind::Console));
+        let tunnel = telemetry.tunnels.open(info(TunnelKind::Console));
+        let other = telemetry.tunnels.open(info(TunnelKind::Console));
         let mut cx = Context::from_waker(std::task::Waker::noop());
         assert_eq!(
             telemetry.tunnels.request_close(1).map(|seen| seen.id),
