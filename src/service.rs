@@ -203,9 +203,9 @@ impl Service {
         let counted = (busy, context.activity.pending());
         let reported = reported_client(request.headers(), context);
         let context = reported.as_ref().unwrap_or(context);
-        let (wrapped, begun) = self.wrapper.begin(&mut request, context, counted);
+        let (wrapped, checked) = self.wrapper.begin(&mut request, context, counted);
         let mut progress = Progress::default();
-        let handled = match begun {
+        let handled = match checked {
             Ok(()) => {
                 let times = wrapped.times();
                 self.pipeline

@@ -12,7 +12,7 @@ pub(super) const LONGEST_MESSAGE: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Boundary {
     marker: Arc<[u8]>,
-    begun: Vec<u8>,
+    partial: Vec<u8>,
 }
 
 /// Error for a message that exceeds the limit without an end; the value is its length so far.
@@ -23,30 +23,30 @@ impl Boundary {
     pub(super) fn new(marker: Arc<[u8]>) -> Self {
         Self {
             marker,
-            begun: Vec::new(),
+            partial: Vec::new(),
         }
     }
 
     /// Number of bytes of the incomplete message.
-    pub(super) fn begun(&self) -> usize {
-        self.begun.len()
+    pub(super) fn partial_length(&self) -> usize {
+        self.partial.len()
     }
 
     /// Appends bytes, and returns all messages that are complete now.
     pub(super) fn whole(&mut self, read: &[u8]) -> Result<Vec<u8>, Endless> {
         // The marker itself may be cut, so the search begins a little before the new bytes.
-        let from = (self.begun.len() + 1).saturating_sub(self.marker.len());
-        self.begun.extend_from_slice(read);
-        let searched = self.begun.get(from..).unwrap_or_default();
+        let from = (self.partial.len() + 1).saturating_sub(self.marker.len());
+        self.partial.extend_from_slice(read);
+        let searched = self.partial.get(from..).unwrap_or_default();
         let Some(found) = rfind(searched, &self.marker) else {
-            return if self.begun.len() > LONGEST_MESSAGE {
-                Err(Endless(self.begun.len()))
+            return if self.partial.len() > LONGEST_MESSAGE {
+                Err(Endless(self.partial.len()))
             } else {
                 Ok(Vec::new())
             };
         };
-        let rest = self.begun.split_off(from + found + self.marker.len());
-        Ok(std::mem::replace(&mut self.begun, rest))
+        let rest = self.partial.split_off(from + found + self.marker.len());
+        Ok(std::mem::replace(&mut self.partial, rest))
     }
 
     /// Returns the position to cut whole messages at, so that each piece is at most `limit` long if its messages
@@ -94,7 +94,7 @@ mod tests {
                     joined.extend(whole);
                 }
                 assert_eq!(joined, stream, "cut at {first} and {second}");
-                assert!(boundary.begun.is_empty());
+                assert!(boundary.partial.is_empty());
             }
         }
     }

@@ -180,14 +180,14 @@ impl Downlink {
         let length = buffer.filled().len();
         if length == 0 {
             self.target_ended = true;
-            if let Some(begun) = self
+            if let Some(length) = self
                 .boundary
                 .as_ref()
-                .map(Boundary::begun)
-                .filter(|begun| *begun > 0)
+                .map(Boundary::partial_length)
+                .filter(|length| *length > 0)
             {
                 debug!(
-                    bytes = begun,
+                    bytes = length,
                     "the target ended in the middle of a message, which is dropped"
                 );
             }

@@ -22,7 +22,8 @@ pub(crate) struct Activity(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     requests: AtomicUsize,
-    begun: AtomicU64,
+    /// Number of requests so far.
+    request_count: AtomicU64,
     /// True once bytes of the next head have arrived.
     reading: AtomicBool,
     idle_since: Mutex<Instant>,
@@ -53,7 +54,7 @@ impl Activity {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Shared {
             requests: AtomicUsize::new(0),
-            begun: AtomicU64::new(0),
+            request_count: AtomicU64::new(0),
             reading: AtomicBool::new(false),
             idle_since: Mutex::new(Instant::now()),
             close_reason: CloseReason::default(),
@@ -70,15 +71,15 @@ impl Activity {
     #[must_use]
     pub(crate) fn begin(&self) -> Busy {
         self.0.requests.fetch_add(1, Ordering::Relaxed);
-        self.0.begun.fetch_add(1, Ordering::Relaxed);
+        self.0.request_count.fetch_add(1, Ordering::Relaxed);
         self.0.reading.store(false, Ordering::Relaxed);
         Busy(Some(Arc::clone(&self.0)))
     }
 
     /// Number of requests so far.
     #[must_use]
-    pub(crate) fn begun(&self) -> u64 {
-        self.0.begun.load(Ordering::Relaxed)
+    pub(crate) fn request_count(&self) -> u64 {
+        self.0.request_count.load(Ordering::Relaxed)
     }
 
     /// The close reason of the connection.
@@ -110,7 +111,7 @@ impl Activity {
     /// True if the target of the current request has a fragment.
     pub(super) fn has_fragment(&self) -> bool {
         let fragment = self.0.fragment.load(Ordering::Relaxed);
-        fragment > 0 && fragment == self.begun()
+        fragment > 0 && fragment == self.request_count()
     }
 
     /// Records the spelling of the header names of the request with this number, unless it is the standard one.
@@ -128,7 +129,7 @@ impl Activity {
             return Spelling::default();
         }
         let mut spellings = self.spellings();
-        let current = self.begun();
+        let current = self.request_count();
         let mut found = Spelling::default();
         while spellings
             .front()
@@ -157,8 +158,8 @@ impl Activity {
     }
 
     /// Records that an incomplete head has begun to arrive, or that it has not.
-    pub(crate) fn reads_head(&self, begun: bool) {
-        self.0.reading.store(begun, Ordering::Relaxed);
+    pub(crate) fn reads_head(&self, has_started: bool) {
+        self.0.reading.store(has_started, Ordering::Relaxed);
     }
 
     /// True while a request is in progress or has begun to arrive.

@@ -29,7 +29,7 @@ pub(super) struct Frames {
     skip: usize,
     /// The part of a frame header that has arrived.
     header: [u8; HEADER],
-    begun: usize,
+    filled: usize,
     allowed: f64,
     at: Instant,
     /// State of header blocks; `None` once one could not be followed: h2 ends the connection for it.
@@ -73,7 +73,7 @@ impl Frames {
         Self {
             skip: PREFACE,
             header: [0; HEADER],
-            begun: 0,
+            filled: 0,
             allowed: AT_ONCE,
             at: Instant::now(),
             blocks: Some(HeaderBlocks::new()),
@@ -122,13 +122,13 @@ impl Frames {
                 self.data.padding += 1 + u64::from(*length);
                 self.is_padded = false;
             }
-            let wanted = (HEADER - self.begun).min(rest.len());
+            let wanted = (HEADER - self.filled).min(rest.len());
             let (part, rest) = rest.split_at_mut(wanted);
-            let room = self.header.get_mut(self.begun..self.begun + wanted);
+            let room = self.header.get_mut(self.filled..self.filled + wanted);
             room.unwrap_or_default().copy_from_slice(part);
-            self.begun += wanted;
+            self.filled += wanted;
             read = rest;
-            if self.begun == HEADER {
+            if self.filled == HEADER {
                 count += self.begin()?;
             }
         }
@@ -138,7 +138,7 @@ impl Frames {
     /// Begins a frame; returns 1 if it is counted.
     fn begin(&mut self) -> Result<u32, Violation> {
         let [high, middle, low, kind, flags, stream @ ..] = self.header;
-        self.begun = 0;
+        self.filled = 0;
         self.skip = u32::from_be_bytes([0, high, middle, low]) as usize;
         let (stream, length) = (u32::from_be_bytes(stream) & 0x7fff_ffff, self.skip);
         self.is_block = matches!(kind, 1 | 9);

@@ -21,7 +21,7 @@ pub(super) struct HeadLimit {
     /// Number of requests at the last check.
     requests: u64,
     /// True once a byte of the next head has arrived.
-    begun: bool,
+    has_started: bool,
 }
 
 /// The limit that has passed.
@@ -49,26 +49,26 @@ impl HeadLimit {
             idle,
             idle_end: Deadline::default(),
             requests: 0,
-            begun: false,
+            has_started: false,
         }
     }
 
     /// Checks the limits after a read; `came` is true if the read returned bytes.
     pub(super) fn check(&mut self, cx: &mut Context<'_>, came: bool) -> Option<Late> {
         // A request may come and be answered between two reads.
-        let requests = self.activity.begun();
+        let requests = self.activity.request_count();
         if std::mem::replace(&mut self.requests, requests) != requests || self.activity.is_busy() {
             self.time.progressed();
-            self.begun = false;
+            self.has_started = false;
             self.activity.reads_head(false);
             if self.activity.is_busy() {
                 self.idle_end.release();
                 return None;
             }
         }
-        self.begun |= came;
-        self.activity.reads_head(self.begun);
-        if !self.begun && self.requests > 0 {
+        self.has_started |= came;
+        self.activity.reads_head(self.has_started);
+        if !self.has_started && self.requests > 0 {
             let end = self.activity.idle_since() + self.idle;
             let is_over = self.idle_end.has_passed(cx, end.into());
             return is_over.then_some(Late::Idle);
@@ -77,12 +77,16 @@ impl HeadLimit {
         if came && !self.time.is_waiting() || !self.time.waited(cx) {
             return None;
         }
-        Some(if self.begun { Late::Head } else { Late::Idle })
+        Some(if self.has_started {
+            Late::Head
+        } else {
+            Late::Idle
+        })
     }
 
     /// Starts the idle timer after a response.
     pub(super) fn begin_idle(&mut self, cx: &mut Context<'_>) {
-        if !self.activity.is_in_use() && self.activity.begun() > 0 {
+        if !self.activity.is_in_use() && self.activity.request_count() > 0 {
             let end = self.activity.idle_since() + self.idle;
             let _ = self.idle_end.has_passed(cx, end.into());
         }

@@ -40,7 +40,7 @@ struct Frame {
     left: usize,
     /// Padding length, dependency and weight, as far as they have arrived.
     prefix: [u8; 6],
-    begun: usize,
+    filled: usize,
     /// Number of prefix bytes that have arrived.
     prefixed: usize,
     padding: usize,
@@ -113,17 +113,17 @@ impl HeaderBlocks {
     /// Removes the prefix in front of the block fragment.
     fn prefix<'a>(&mut self, payload: &'a mut [u8]) -> Result<&'a mut [u8], Lost> {
         let frame = &mut self.frame;
-        let missing = frame.prefixed - frame.begun;
+        let missing = frame.prefixed - frame.filled;
         if missing == 0 {
             return Ok(payload);
         }
         let (part, rest) = payload.split_at_mut(missing.min(payload.len()));
-        for (place, byte) in frame.prefix.iter_mut().skip(frame.begun).zip(part.iter()) {
+        for (place, byte) in frame.prefix.iter_mut().skip(frame.filled).zip(part.iter()) {
             *place = *byte;
         }
-        frame.begun += part.len();
+        frame.filled += part.len();
         frame.left = frame.left.checked_sub(part.len()).ok_or(Lost)?;
-        if frame.begun < frame.prefixed {
+        if frame.filled < frame.prefixed {
             return Ok(rest);
         }
         let [first, second, third, fourth, fifth, _] = frame.prefix;
@@ -147,7 +147,7 @@ impl HeaderBlocks {
         if frame.left > 0 {
             return Ok(());
         }
-        if frame.begun < frame.prefixed {
+        if frame.filled < frame.prefixed {
             return Err(Lost);
         }
         if frame.ends_block {

@@ -84,8 +84,8 @@ pub(crate) async fn receive(
     }
     let length = incoming.size_hint().exact();
     let mut body = RequestBody {
-        kept: None,
-        begun: None,
+        spooled: None,
+        buffered: None,
         incoming: UnreadRest {
             body: Some(incoming),
             tasks: tasks.clone(),
@@ -105,23 +105,23 @@ pub(crate) async fn receive(
     }
     let mut store = Store::new(budget, length, limits.idle);
     let mut buffer = limits.buffer;
-    let mut begun = BytesMut::new();
+    let mut buffered = BytesMut::new();
     loop {
-        let (piece, denied) = match body.next(store.may_spill(begun.len())).await? {
+        let (piece, denied) = match body.next(store.may_spill(buffered.len())).await? {
             Next::End => break,
             // The slow make room for others first.
-            Next::Slow => (begun.split().freeze(), Ok(())),
+            Next::Slow => (buffered.split().freeze(), Ok(())),
             Next::Data(data) => {
                 let denied = store.remember(data.len());
                 let end = body.is_end_stream();
                 if denied.is_ok() && end && body.taken == data.len() as u64 {
                     return Ok(Received::Whole(store.counted(data)));
                 }
-                begun.extend_from_slice(&data);
-                if denied.is_ok() && (end || begun.len() <= buffer) {
+                buffered.extend_from_slice(&data);
+                if denied.is_ok() && (end || buffered.len() <= buffer) {
                     continue;
                 }
-                (begun.split().freeze(), denied)
+                (buffered.split().freeze(), denied)
             }
         };
         let Some(room) = store.room_for(denied)? else {
@@ -134,19 +134,19 @@ pub(crate) async fn receive(
             }
             Err(refused) => {
                 let most = refused.streams(denied, length.is_some())?;
-                body.kept = store.reader();
+                body.spooled = store.reader();
                 return body.streamed(length, piece, store, most);
             }
         }
     }
-    let kept = store.reader();
-    Ok(body.complete(store.counted(begun.freeze()), kept))
+    let spooled = store.reader();
+    Ok(body.complete(store.counted(buffered.freeze()), spooled))
 }
 
 /// A body whose beginning was buffered: yields the bytes on disk, then those in memory, then those that still arrive.
 pub(crate) struct RequestBody {
-    kept: Option<SpoolReader>,
-    begun: Option<Bytes>,
+    spooled: Option<SpoolReader>,
+    buffered: Option<Bytes>,
     incoming: UnreadRest,
     left: u64,
     taken: u64,
@@ -210,8 +210,8 @@ impl RequestBody {
             return None;
         }
         Some(Self {
-            kept: self.kept.as_ref().map(SpoolReader::again),
-            begun: self.begun.clone(),
+            spooled: self.spooled.as_ref().map(SpoolReader::again),
+            buffered: self.buffered.clone(),
             incoming: UnreadRest {
                 body: None,
                 tasks: self.incoming.tasks.clone(),
@@ -263,31 +263,31 @@ impl RequestBody {
         // Counts the bytes that the client may send ahead while the app does not read.
         store.remember_window(self.left)?;
         self.held[0] = store.into_memory();
-        self.begun = Some(piece);
+        self.buffered = Some(piece);
         Ok(Received::Begun(Box::new(self)))
     }
 
     /// Ends buffering: the body is complete.
-    fn complete(mut self, tail: Bytes, kept: Option<SpoolReader>) -> Received {
-        if kept.is_none() {
+    fn complete(mut self, tail: Bytes, spooled: Option<SpoolReader>) -> Received {
+        if spooled.is_none() {
             return Received::Whole(tail);
         }
-        self.kept = kept;
-        self.begun = (!tail.is_empty()).then_some(tail);
+        self.spooled = spooled;
+        self.buffered = (!tail.is_empty()).then_some(tail);
         self.length = self.taken;
         self.left = 0;
         Received::Begun(Box::new(self))
     }
 
     /// Returns buffered pieces: from disk, then from memory.
-    fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
-        if let Some(kept) = &mut self.kept {
-            if let Some(piece) = ready!(kept.poll_piece(cx)) {
+    fn poll_buffered(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        if let Some(spooled) = &mut self.spooled {
+            if let Some(piece) = ready!(spooled.poll_piece(cx)) {
                 return Poll::Ready(Some(piece.map_err(Into::into)));
             }
-            self.kept = None;
+            self.spooled = None;
         }
-        Poll::Ready(self.begun.take().map(Ok))
+        Poll::Ready(self.buffered.take().map(Ok))
     }
 
     /// Returns the next piece, within the time limits.
@@ -367,10 +367,10 @@ impl http_body::Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        if let Some(begun) = ready!(this.poll_begun(cx)) {
-            let length = begun.as_ref().map_or(0, Bytes::len) as u64;
+        if let Some(buffered) = ready!(this.poll_buffered(cx)) {
+            let length = buffered.as_ref().map_or(0, Bytes::len) as u64;
             this.passed_on.fetch_add(length, Ordering::Relaxed);
-            return Poll::Ready(Some(begun.map(Frame::data)));
+            return Poll::Ready(Some(buffered.map(Frame::data)));
         }
         let fault = match this.poll_in_time(cx) {
             Poll::Ready(Ok(data)) => {
@@ -386,8 +386,11 @@ impl http_body::Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.begun.is_none()
-            && self.kept.as_ref().is_none_or(|kept| kept.left() == 0)
+        self.buffered.is_none()
+            && self
+                .spooled
+                .as_ref()
+                .is_none_or(|spooled| spooled.left() == 0)
             && self
                 .incoming
                 .body
@@ -396,8 +399,13 @@ impl http_body::Body for RequestBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let begun = self.begun.as_ref().map_or(0, |begun| begun.len() as u64);
-        SizeHint::with_exact(self.left + begun + self.kept.as_ref().map_or(0, SpoolReader::left))
+        let buffered = self
+            .buffered
+            .as_ref()
+            .map_or(0, |buffered| buffered.len() as u64);
+        SizeHint::with_exact(
+            self.left + buffered + self.spooled.as_ref().map_or(0, SpoolReader::left),
+        )
     }
 }
 

@@ -73,11 +73,11 @@ impl RequestLine {
     pub(super) fn read(&mut self, mut bytes: &[u8]) {
         if self.position == Position::Unknown {
             // After the response to a refused upgrade, the connection continues with HTTP.
-            let begun = self.activity.begun();
-            if self.activity.is_busy() || begun < self.number {
+            let request = self.activity.request_count();
+            if self.activity.is_busy() || request < self.number {
                 return;
             }
-            self.number = begun;
+            self.number = request;
             self.line = Line::default();
             self.position = Position::Before;
         }

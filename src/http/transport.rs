@@ -46,7 +46,7 @@ pub(crate) struct Transport {
     /// Bytes that were received during a response, and are read again for the next requests.
     received: Bytes,
     /// The rest of an interim response that is being written.
-    begun: Bytes,
+    unwritten: Bytes,
     close_reason: CloseReason,
     /// Frame checks; boxed, because connections of HTTP/1.1 have none.
     frames: Option<Box<Frames>>,
@@ -89,7 +89,7 @@ impl Transport {
             flushes: Flushes::default(),
             interim: Interim::default(),
             received: Bytes::new(),
-            begun: Bytes::new(),
+            unwritten: Bytes::new(),
             close_reason: CloseReason::default(),
             frames: None,
             unread: None,
@@ -117,15 +117,15 @@ impl Transport {
     }
 
     /// Writes the rest of an interim response.
-    fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.begun.is_empty() {
-            let mut begun = std::mem::take(&mut self.begun);
-            let written = self.inner().poll_write(cx, &begun);
+    fn poll_unwritten(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.unwritten.is_empty() {
+            let mut unwritten = std::mem::take(&mut self.unwritten);
+            let written = self.inner().poll_write(cx, &unwritten);
             let written = self.limit(cx, written, |bytes| *bytes);
             if let Poll::Ready(Ok(count)) = &written {
-                begun.advance(*count);
+                unwritten.advance(*count);
             }
-            self.begun = begun;
+            self.unwritten = unwritten;
             if ready!(written)? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -379,7 +379,7 @@ impl AsyncWrite for Transport {
         if let Some(linger) = &mut this.linger {
             linger.wrote = true;
         }
-        ready!(this.poll_begun(cx))?;
+        ready!(this.poll_unwritten(cx))?;
         while let Some(gather) = &mut this.gather {
             match gather.take(bufs) {
                 Write::Taken => {
@@ -414,10 +414,10 @@ impl AsyncWrite for Transport {
             ready!(this.poll_write_out(cx))?;
         }
         // hyper has nothing left to write when it asks for this, so nothing of its is cut in two.
-        ready!(this.poll_begun(cx))?;
+        ready!(this.poll_unwritten(cx))?;
         while let Some(next) = this.interim.next() {
-            this.begun = next;
-            ready!(this.poll_begun(cx))?;
+            this.unwritten = next;
+            ready!(this.poll_unwritten(cx))?;
         }
         let flushed = this.inner().poll_flush(cx);
         if flushed.is_ready() {

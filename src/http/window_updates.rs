@@ -13,7 +13,7 @@ pub(super) struct WindowUpdates {
     skip: usize,
     /// The part of a frame header, and of the payload that is being read, that has been written so far.
     header: [u8; HEADER],
-    begun: usize,
+    filled: usize,
     payload: Option<u32>,
 }
 
@@ -33,12 +33,12 @@ impl WindowUpdates {
                     self.payload = None;
                 }
             }
-            let (part, rest) = rest.split_at((HEADER - self.begun).min(rest.len()));
-            let room = self.header.get_mut(self.begun..self.begun + part.len());
+            let (part, rest) = rest.split_at((HEADER - self.filled).min(rest.len()));
+            let room = self.header.get_mut(self.filled..self.filled + part.len());
             room.unwrap_or_default().copy_from_slice(part);
-            self.begun += part.len();
+            self.filled += part.len();
             written = rest;
-            if self.begun == HEADER {
+            if self.filled == HEADER {
                 self.begin();
             }
         }
@@ -47,7 +47,7 @@ impl WindowUpdates {
 
     fn begin(&mut self) {
         let [high, middle, low, kind, _flags, stream @ ..] = self.header;
-        self.begun = 0;
+        self.filled = 0;
         self.skip = u32::from_be_bytes([0, high, middle, low]) as usize;
         let is_of_connection = kind == WINDOW_UPDATE && u32::from_be_bytes(stream) == 0;
         self.payload = (is_of_connection && self.skip == PAYLOAD).then_some(0);

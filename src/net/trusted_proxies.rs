@@ -111,10 +111,10 @@ async fn read_header(socket: &mut Socket) -> Result<Vec<u8>, ProxyError> {
         if length > LONGEST_HEADER {
             return Err(ProxyError::Malformed("it is too long"));
         }
-        let begun = header.len();
-        header.resize(begun + length, 0);
+        let start = header.len();
+        header.resize(start + length, 0);
         socket
-            .read_exact(header.get_mut(begun..).unwrap_or_default())
+            .read_exact(header.get_mut(start..).unwrap_or_default())
             .await?;
         return Ok(header);
     }

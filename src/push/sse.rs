@@ -29,7 +29,7 @@ struct EventStream {
     stop: Option<Stop>,
     /// True if nothing was sent since the last tick of the heartbeat timer.
     quiet: bool,
-    begun: bool,
+    has_started: bool,
     ended: bool,
     coder: Option<EventCoder>,
 }
@@ -98,7 +98,7 @@ pub(crate) fn event_stream(
         clock: Box::pin(sleep(interval)),
         stop: options.stop,
         quiet: true,
-        begun: false,
+        has_started: false,
         ended: false,
         coder: coding.map(EventCoder::new),
     };
@@ -252,7 +252,7 @@ impl Pieces for EventStream {
         if self.ended {
             return Poll::Ready(None);
         }
-        if !std::mem::replace(&mut self.begun, true) {
+        if !std::mem::replace(&mut self.has_started, true) {
             return Poll::Ready(Some(self.opening()));
         }
         let stop = self.stop.as_mut();

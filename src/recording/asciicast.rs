@@ -47,7 +47,7 @@ pub enum NotText {
 #[derive(Default)]
 struct Text {
     /// The start of a character whose rest has not come yet: at most three bytes.
-    begun: Vec<u8>,
+    incomplete: Vec<u8>,
 }
 
 impl Asciicast {
@@ -120,14 +120,14 @@ impl Asciicast {
 
 impl Text {
     fn decode(&mut self, bytes: &[u8]) -> String {
-        self.begun.extend_from_slice(bytes);
+        self.incomplete.extend_from_slice(bytes);
         let mut text = String::new();
         let mut rest = 0;
-        for chunk in self.begun.utf8_chunks() {
+        for chunk in self.incomplete.utf8_chunks() {
             text.push_str(chunk.valid());
             rest += chunk.valid().len();
             let broken = chunk.invalid();
-            let is_last = rest + broken.len() == self.begun.len();
+            let is_last = rest + broken.len() == self.incomplete.len();
             if is_last && may_continue(broken) {
                 break;
             }
@@ -136,13 +136,13 @@ impl Text {
             }
             rest += broken.len();
         }
-        self.begun.drain(..rest);
+        self.incomplete.drain(..rest);
         text
     }
 
     /// The start of a character whose rest never came.
     fn end(&mut self) -> String {
-        String::from_utf8_lossy(&std::mem::take(&mut self.begun)).into_owned()
+        String::from_utf8_lossy(&std::mem::take(&mut self.incomplete)).into_owned()
     }
 }
 

@@ -24,7 +24,7 @@ impl<'w> FormatFields<'w> for TextFields {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
         let mut visitor = TextVisitor {
             writer,
-            begun: false,
+            has_fields: false,
             result: Ok(()),
         };
         fields.record(&mut visitor);
@@ -34,14 +34,14 @@ impl<'w> FormatFields<'w> for TextFields {
 
 struct TextVisitor<'w> {
     writer: Writer<'w>,
-    begun: bool,
+    has_fields: bool,
     result: fmt::Result,
 }
 
 impl TextVisitor<'_> {
     fn write(&mut self, name: &str, value: &dyn fmt::Debug) -> fmt::Result {
         let writer = &mut self.writer;
-        if std::mem::replace(&mut self.begun, true) {
+        if std::mem::replace(&mut self.has_fields, true) {
             writer.write_char(' ')?;
         }
         if name != "message" {

@@ -207,13 +207,13 @@ impl Acceptor {
         &self,
         stream: Stream,
     ) -> io::Result<Option<server::TlsStream<Stream>>> {
-        let begun = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
-        if !acme_challenges::is_asked_for(&begun.client_hello()) {
+        let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+        if !acme_challenges::is_asked_for(&start.client_hello()) {
             let config = Arc::clone(self.tls.config());
-            return begun.into_stream(config).await.map(Some);
+            return start.into_stream(config).await.map(Some);
         }
         let config = Arc::clone(&self.proving);
-        let mut stream = begun.into_stream(config).await?;
+        let mut stream = start.into_stream(config).await?;
         debug!("the authority has checked a challenge (tls-alpn-01)");
         // The authority has seen the certificate, and may have left.
         let _ = stream.shutdown().await;

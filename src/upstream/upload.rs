@@ -119,7 +119,7 @@ mod tests {
 
     use super::*;
 
-    fn begun(payload: Payload) -> Upload {
+    fn upload_of(payload: Payload) -> Upload {
         let mut upload = Upload::default();
         let mut request = Request::new(payload);
         upload.begin(&mut request);
@@ -128,17 +128,17 @@ mod tests {
 
     #[test]
     fn a_request_can_be_taken_back_until_its_first_byte_has_left() {
-        let mut upload = begun(Payload::Whole(Bytes::from_static(b"body")));
+        let mut upload = upload_of(Payload::Whole(Bytes::from_static(b"body")));
         let back = upload.unsent().expect("nothing has left");
         assert_eq!(back.length(), 4);
-        let mut upload = begun(back);
+        let mut upload = upload_of(back);
         upload.advance(1);
         assert!(upload.unsent().is_none());
     }
 
     #[test]
     fn head_and_body_are_written_in_any_parts() {
-        let mut upload = begun(Payload::Whole(Bytes::from_static(b"body")));
+        let mut upload = upload_of(Payload::Whole(Bytes::from_static(b"body")));
         let mut all = Vec::new();
         while !upload.is_complete() {
             let (head, body) = upload.next_bytes();

@@ -38,7 +38,7 @@ struct Stream<T> {
     times: Times,
     heartbeat: Pin<Box<Sleep>>,
     end: Option<Pin<Box<Sleep>>>,
-    begun: bool,
+    has_started: bool,
     ended: bool,
     _held: T,
 }
@@ -59,7 +59,7 @@ where
         heartbeat: Box::pin(sleep(times.heartbeat)),
         end: times.lifetime.map(|lifetime| Box::pin(sleep(lifetime))),
         times,
-        begun: false,
+        has_started: false,
         ended: false,
         _held: held,
     };
@@ -130,7 +130,7 @@ impl<T: Send + Unpin + 'static> Pieces for Stream<T> {
         if self.ended {
             return Poll::Ready(None);
         }
-        if !std::mem::replace(&mut self.begun, true) {
+        if !std::mem::replace(&mut self.has_started, true) {
             return Poll::Ready(Some(self.opening()));
         }
         let piece = match self.look(cx) {

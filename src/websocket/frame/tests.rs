@@ -87,10 +87,10 @@ fn the_first_frame_of_a_message_says_that_it_is_compressed_where_that_was_agreed
         marked(client_frame(text, true, b"x")),
     ];
     assert_eq!(read(&frames, true), Ok(vec![true, true, false, true]));
-    let begun = client_frame(text, false, b"x");
+    let first = client_frame(text, false, b"x");
     for (frames, deflates) in [
         (vec![marked(client_frame(text, true, b"x"))], false),
-        (vec![begun, marked(rest)], true),
+        (vec![first, marked(rest)], true),
         (vec![marked(ping)], true),
     ] {
         assert_eq!(
