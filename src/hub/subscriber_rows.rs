@@ -44,7 +44,7 @@ impl Hub {
                     .entry(subscriber.number)
                     .or_insert_with(|| row(&subscriber));
                 row.channels.push(name.to_string());
-                row.behind += largest_lag(&channel, &subscriber);
+                row.behind += lag_in(&channel, &subscriber);
             }
         }
         rows.into_values().collect()
@@ -80,6 +80,6 @@ fn row(subscriber: &Arc<Subscriber>) -> SubscriptionOverview {
     }
 }
 
-fn largest_lag(channel: &Channel, subscriber: &Subscriber) -> u64 {
+fn lag_in(channel: &Channel, subscriber: &Subscriber) -> u64 {
     channel.history().lag(subscriber.place()).0
 }
