@@ -49,11 +49,11 @@ impl Incoming {
         }
     }
 
-    /// Asks for no more of the body, which is only read to be discarded: a client that waits for a 100 over HTTP/2 does
-    /// not get it.
-    pub(crate) fn forgo(&mut self) {
+    /// Prevents a `100 Continue` for a body that is only read to be discarded. Over HTTP/1.1 hyper sends it when the
+    /// body is first read, whatever is said here.
+    pub(crate) fn withhold_continue(&mut self) {
         if let Kind::Http2(body, _) = &mut self.0 {
-            body.forgo();
+            body.withhold_continue();
         }
     }
 
@@ -113,7 +113,7 @@ impl Drop for Incoming {
         if matches!(self.0, Kind::Http1(_)) {
             return;
         }
-        self.forgo();
+        self.withhold_continue();
         let mut cx = Context::from_waker(Waker::noop());
         while !self.is_end_stream()
             && let Poll::Ready(Some(Ok(_))) = Pin::new(&mut *self).poll_frame(&mut cx)

@@ -425,7 +425,7 @@ impl Drop for UnreadRest {
         if body.is_end_stream() {
             return;
         }
-        body.forgo();
+        body.withhold_continue();
         self.tasks.spawn(async move {
             let mut left = LINGER_BYTES;
             let discard = async {

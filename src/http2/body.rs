@@ -71,8 +71,8 @@ impl Body {
         &self.interim
     }
 
-    /// Asks for no more of the body: a client that waits for a 100 does not get one.
-    pub(crate) fn forgo(&mut self) {
+    /// Prevents a `100 Continue`: a client that waits for one does not get it, even if the body is read.
+    pub(crate) fn withhold_continue(&mut self) {
         if let Kind::Stream(receiving) = &mut self.kind {
             receiving.waits = false;
         }
