@@ -32,7 +32,7 @@ pub(super) struct Backend {
     /// Identifies the address in an affinity cookie without revealing it.
     pub(super) tag: Tag,
     pub(super) pool: Pool,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<AddressState>,
     app: String,
     /// TLS settings; `None` for plain HTTP.
     tls: Option<Connector>,
@@ -48,7 +48,7 @@ pub(super) struct Backend {
 
 /// The part of an address that outlives a reload, and that requests of visitors and of Noren itself share.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
+pub(super) struct AddressState {
     pub(super) availability: Availability,
     pub(super) watch: Watch,
     pub(super) reachability: Reachability,
@@ -68,7 +68,7 @@ pub(super) struct Shared {
 
 /// Guard that counts an open WebSocket.
 #[derive(Debug)]
-pub(crate) struct Tunnel(Arc<Shared>);
+pub(crate) struct Tunnel(Arc<AddressState>);
 
 impl Backend {
     /// Creates an address without connections; `shared` is the part of it that outlives a reload.
@@ -76,7 +76,7 @@ impl Backend {
         url: &AppUrl,
         tls: Option<&Connector>,
         settings: &config::App,
-        shared: Arc<Shared>,
+        shared: Arc<AddressState>,
         tasks: &Shutdown,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -293,7 +293,7 @@ impl Backend {
     }
 }
 
-impl Shared {
+impl AddressState {
     /// The address, if it is out of use after a failure and still configured.
     fn to_recover(&self) -> Option<Arc<Backend>> {
         let backend = self.latest().upgrade();
@@ -317,7 +317,7 @@ impl Shared {
 
 /// Tries repeatedly until it succeeds or the address is no longer in the configuration. No visitor waits for these
 /// attempts, so an address that drops packets delays requests only once.
-async fn recover(shared: Weak<Shared>) {
+async fn recover(shared: Weak<AddressState>) {
     // At once the first time, because one lost packet is no reason to stay away. Not so for an address that comes and
     // goes, which visitors would meet while it is away each time.
     let mut pause = shared.upgrade().and_then(|shared| {

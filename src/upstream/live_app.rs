@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 use crate::config::AppUrl;
 use crate::shares::Taken;
 use crate::sync::lock;
-use crate::upstream::backend::{Backend, Shared};
+use crate::upstream::backend::{AddressState, Backend};
 use crate::upstream::workers::Queue;
 
 /// The worker permits of an app, and the condition of its addresses.
@@ -15,14 +15,14 @@ pub(crate) struct LiveApp {
     pub(super) queue: Queue,
     /// Workers that uploads occupy while they arrive.
     pub(super) uploads: Taken,
-    addresses: Mutex<Vec<(AppUrl, Arc<Shared>)>>,
+    addresses: Mutex<Vec<(AppUrl, Arc<AddressState>)>>,
     /// The permits for requests of Noren itself, which are counted separately.
     beside: Mutex<Weak<Self>>,
 }
 
 impl LiveApp {
     /// The condition of an address.
-    pub(super) fn address(&self, url: &AppUrl) -> Arc<Shared> {
+    pub(super) fn address(&self, url: &AppUrl) -> Arc<AddressState> {
         let mut addresses = lock(&self.addresses);
         if let Some((_, shared)) = addresses.iter().find(|(known, _)| known == url) {
             return Arc::clone(shared);
