@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use noren::config::{
     Admin, App, AppUrl, AppUrls, Bridge, Certificate, Channel, ChannelPattern, Config, ConfigError,
-    Endpoint, History, Limits, Publisher, Session, Shared, SharedConsoles, Slow, Source,
+    ConsoleSharing, Endpoint, History, Limits, Publisher, Session, SharedConsoles, Slow, Source,
     SourceKind, Tls, TokenSource,
 };
 
@@ -102,12 +102,12 @@ fn the_example_for_wok_fits_wok() {
         },
         bridge: Bridge {
             tokens: vec![TokenSource {
-                shared: Some(Shared {
+                shared: Some(ConsoleSharing {
                     enabled: true,
                     consoles: SharedConsoles::Serial,
                     linger: Duration::ZERO,
                     reconnect: None,
-                    ..Shared::default()
+                    ..ConsoleSharing::default()
                 }),
                 ..TokenSource::trusted(SourceKind::Directory("/var/lib/wok/ws-tokens".into()))
             }],

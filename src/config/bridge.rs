@@ -12,7 +12,7 @@ use super::reader::Table;
 use super::recording::Recording;
 use super::rfb::Rfb;
 use super::session::SessionRule;
-use super::shared::{ForAll, RelatedSettings, Shared};
+use super::shared::{ConsoleSharing, ForAll, RelatedSettings};
 use super::signed::Signed;
 use super::size::{GIB, KIB, MIB};
 use super::subprotocols;
@@ -33,7 +33,7 @@ pub struct StaticTarget {
     /// `rfb`: the settings for speaking RFB with it. Default `None`: as `[bridge.rfb]` says.
     pub rfb: Option<Rfb>,
     /// `shared`: the settings for sharing one connection among its viewers. Default `None`: as `[bridge.shared]` says.
-    pub shared: Option<Shared>,
+    pub shared: Option<ConsoleSharing>,
     /// `subprotocols`: those it speaks beside `binary` and `base64`. Default `None`: those of `[bridge]`.
     pub subprotocols: Option<Vec<String>>,
 }
@@ -92,7 +92,7 @@ pub struct Bridge {
     pub rfb: Rfb,
     /// `[bridge.shared]`: the settings of shared consoles for all targets and sources without a table of their own.
     /// Default no.
-    pub shared: Shared,
+    pub shared: ConsoleSharing,
     /// `[bridge.recording]`: the recording of consoles.
     pub recording: Recording,
     /// `[bridge.consoles]`: the pages on which consoles are found and opened.
@@ -124,7 +124,7 @@ impl Default for Bridge {
             tokens: Vec::new(),
             targets: Vec::new(),
             rfb: Rfb::default(),
-            shared: Shared::default(),
+            shared: ConsoleSharing::default(),
             recording: Recording::default(),
             consoles: Consoles::default(),
             boundaries: BTreeMap::new(),
@@ -135,14 +135,17 @@ impl Default for Bridge {
 impl Bridge {
     pub(super) fn read(table: &mut Table<'_>) -> Self {
         let default = Self::default();
-        let (rfb, shared) = (Rfb::read_for_bridge(table), Shared::read_for_bridge(table));
+        let (rfb, shared) = (
+            Rfb::read_for_bridge(table),
+            ConsoleSharing::read_for_bridge(table),
+        );
         let boundaries: BTreeMap<String, String> =
             table.table("boundaries", |names| names.map(parse_marker));
         let for_all = ForAll {
             rfb: &rfb,
             shared: &shared,
         };
-        Shared::check_for_all(&for_all, table);
+        ConsoleSharing::check_for_all(&for_all, table);
         let tokens = table.tables("tokens", |table| TokenSource::read(table, &for_all));
         let targets = StaticTarget::read_all(table, &for_all, &boundaries);
         let bridge = Self {
@@ -210,7 +213,7 @@ impl StaticTarget {
             let address = table.required("address", r#""unix:/path""#, Endpoint::parse);
             let tls = TargetTls::read(table);
             let rfb = Rfb::read(table);
-            let shared = Shared::read(table);
+            let shared = ConsoleSharing::read(table);
             let subprotocols = subprotocols::read(table);
             // A missing key has been reported; there is nothing to compare with.
             let (Some(token), Some(address)) = (token, address) else {
@@ -237,7 +240,7 @@ impl StaticTarget {
                 subprotocols: subprotocols.as_deref(),
                 has_boundary: boundaries.contains_key(&token),
             };
-            Shared::check_beside(shared.as_ref(), &beside, for_all, table);
+            ConsoleSharing::check_beside(shared.as_ref(), &beside, for_all, table);
             targets.push(Self {
                 token,
                 address,

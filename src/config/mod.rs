@@ -159,7 +159,7 @@ pub use session::{
     LogoutEnds, PLACE_OF_CHANNEL, PLACE_OF_GUEST, PLACE_OF_KIND, PLACE_OF_NAME, Session,
     SessionRule,
 };
-pub use shared::{Shared, SharedConsoles, SlowViewer, Typing};
+pub use shared::{ConsoleSharing, SharedConsoles, SlowViewer, Typing};
 pub use siblings::{Place, Siblings};
 pub use signed::Signed;
 pub use source::{Framing, Listen, Source};

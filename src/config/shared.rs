@@ -12,7 +12,7 @@ use super::view_rules::ViewRules;
 
 /// The table `shared`; `shared = {}` of a target or a source is all defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shared {
+pub struct ConsoleSharing {
     /// `enabled`: viewers share one connection to the guest. Default: yes where a target or a source has the table, no
     /// in `[bridge.shared]`.
     pub enabled: bool,
@@ -102,7 +102,7 @@ impl SlowViewer {
     ];
 }
 
-impl Default for Shared {
+impl Default for ConsoleSharing {
     fn default() -> Self {
         Self {
             enabled: false,
@@ -122,7 +122,7 @@ impl Default for Shared {
     }
 }
 
-impl Shared {
+impl ConsoleSharing {
     /// Reads the table of the bridge, which is for all targets and sources without one of their own.
     pub(super) fn read_for_bridge(bridge: &mut Table<'_>) -> Self {
         bridge.table("shared", |table| Self::read_with(table, false))
@@ -204,10 +204,10 @@ pub(super) struct RelatedSettings<'a> {
 /// The tables of `[bridge]` that are for all targets and sources without one of their own.
 pub(super) struct ForAll<'a> {
     pub(super) rfb: &'a Rfb,
-    pub(super) shared: &'a Shared,
+    pub(super) shared: &'a ConsoleSharing,
 }
 
-impl Shared {
+impl ConsoleSharing {
     /// Reports what cannot be together in the table of a target or a source: bytes can only be shared where they are
     /// a terminal's.
     pub(super) fn check_beside(

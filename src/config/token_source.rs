@@ -10,7 +10,7 @@ use super::nova_source::NovaSource;
 use super::reader::Table;
 use super::rfb::Rfb;
 use super::secret_file::SecretFile;
-use super::shared::{ForAll, RelatedSettings, Shared};
+use super::shared::{ConsoleSharing, ForAll, RelatedSettings};
 use super::subprotocols;
 use super::target_rule::TargetRule;
 use super::target_tls::TargetTls;
@@ -30,7 +30,7 @@ pub struct TokenSource {
     pub rfb: Option<Rfb>,
     /// `shared`: the settings for sharing one connection among the viewers of one of them. Default `None`: as
     /// `[bridge.shared]` says.
-    pub shared: Option<Shared>,
+    pub shared: Option<ConsoleSharing>,
     /// `subprotocols`: those its targets speak beside `binary` and `base64`. Default `None`: those of `[bridge]`.
     pub subprotocols: Option<Vec<String>>,
 }
@@ -127,7 +127,7 @@ impl TokenSource {
             allow,
             tls: TargetTls::read(table),
             rfb: Rfb::read(table),
-            shared: Shared::read(table),
+            shared: ConsoleSharing::read(table),
             subprotocols: subprotocols::read(table),
         };
         let beside = RelatedSettings {
@@ -135,7 +135,7 @@ impl TokenSource {
             subprotocols: source.subprotocols.as_deref(),
             has_boundary: false,
         };
-        Shared::check_beside(source.shared.as_ref(), &beside, for_all, table);
+        ConsoleSharing::check_beside(source.shared.as_ref(), &beside, for_all, table);
         source
     }
 }

@@ -48,7 +48,7 @@ pub use token::encode;
 pub(crate) use token::{Token, TokenError};
 pub(crate) use token_file::token_file_names;
 
-use crate::config::{Endpoint, RfbAccess, Shared, SharedConsoles};
+use crate::config::{ConsoleSharing, Endpoint, RfbAccess, SharedConsoles};
 use crate::text::Secret;
 use crate::tls::{DialError, Outgoing, dial, keep_alive};
 
@@ -128,7 +128,7 @@ impl Target {
 
     /// The settings of a serial console with several viewers, if it is one. Messages with a boundary are no terminal's.
     #[must_use]
-    pub(crate) fn shared(&self) -> Option<&Arc<Shared>> {
+    pub(crate) fn shared(&self) -> Option<&Arc<ConsoleSharing>> {
         let is_serial = || {
             let console = self.console();
             console.is_some_and(|console| console.kind == ConsoleKind::Serial)

@@ -14,7 +14,8 @@ use super::token_files::TokenFiles;
 use super::token_redis::TokenRedis;
 use super::{ResolveError, named_file, sockets};
 use crate::config::{
-    self, Bridge, Endpoint, RfbAccess, Shared, SourceKind, TargetRule, TargetTls, TokenSource,
+    self, Bridge, ConsoleSharing, Endpoint, RfbAccess, SourceKind, TargetRule, TargetTls,
+    TokenSource,
 };
 use crate::net::AddressTurns;
 use crate::rfb::Login;
@@ -91,7 +92,7 @@ pub(super) struct ConnectPolicy {
     /// Settings of RFB; `None` passes bytes unchanged.
     pub(super) rfb: Option<Arc<Rfb>>,
     /// Settings of shared serial consoles; `None` gives each client its own connection.
-    pub(super) shared: Option<Arc<Shared>>,
+    pub(super) shared: Option<Arc<ConsoleSharing>>,
     /// Subprotocols beside `binary` and `base64`.
     pub(super) subprotocols: Arc<[String]>,
 }
@@ -168,7 +169,7 @@ impl ConnectPolicy {
     }
 
     /// Adds shared connections for serial consoles, if the settings have them.
-    pub(super) fn sharing(mut self, shared: &Shared) -> Self {
+    pub(super) fn sharing(mut self, shared: &ConsoleSharing) -> Self {
         self.shared = shared.enabled.then(|| Arc::new(shared.clone()));
         self
     }

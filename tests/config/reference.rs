@@ -7,10 +7,10 @@ use std::fs;
 
 use noren::config::{
     Acme, Affinity, AnswerPlaces, App, Bridge, Certificate, Challenge, ClientCertificates, Config,
-    Consoles, Entrance, Files, Grip, HeaderRules, HttpSource, Limits, Listener, Log, NovaLogin,
-    NovaSource, Offload, Protocol, Recording, RedisSource, RequestLimits, Rfb, RfbAccess,
-    SecurityHeaders, Server, Shared, Siblings, Signed, SourceKind, Spool, StaticTarget, TargetTls,
-    Tls, TokenSource, ViewRules,
+    ConsoleSharing, Consoles, Entrance, Files, Grip, HeaderRules, HttpSource, Limits, Listener,
+    Log, NovaLogin, NovaSource, Offload, Protocol, Recording, RedisSource, RequestLimits, Rfb,
+    RfbAccess, SecurityHeaders, Server, Siblings, Signed, SourceKind, Spool, StaticTarget,
+    TargetTls, Tls, TokenSource, ViewRules,
 };
 
 use super::shipped;
@@ -455,7 +455,7 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
             },
             ..config.bridge.rfb.clone()
         },
-        shared: Shared {
+        shared: ConsoleSharing {
             directory: None,
             view: ViewRules {
                 operators: Vec::new(),
@@ -578,8 +578,8 @@ fn the_reference_shows_every_key_of_rfb(rfb: &Rfb) {
     shows("bridge.rfb.tls", "ca any-name");
 }
 
-fn the_reference_shows_every_key_of_shared(shared: &Shared) {
-    let Shared {
+fn the_reference_shows_every_key_of_shared(shared: &ConsoleSharing) {
+    let ConsoleSharing {
         enabled: _,
         consoles: _,
         typing: _,

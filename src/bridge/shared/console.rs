@@ -19,7 +19,7 @@ use super::presence::{self, OpenConsole, Presence};
 use super::state::{Entry, Extras, Newcomer, State};
 use crate::bridge::outcome::{Cut, Ended};
 use crate::clock::since;
-use crate::config::{Shared, SlowViewer};
+use crate::config::{ConsoleSharing, SlowViewer};
 use crate::sync::lock;
 use crate::telemetry::ViewerState;
 
@@ -33,7 +33,7 @@ const LINES: usize = 2048;
 pub(super) struct Console {
     pub(super) id: u64,
     pub(super) target: String,
-    pub(super) settings: Arc<Shared>,
+    pub(super) settings: Arc<ConsoleSharing>,
     started_at: std::time::Instant,
     state: Mutex<State>,
     /// Version of the presence, increased with each change.
@@ -63,7 +63,7 @@ pub(super) enum NotJoined {
 impl Console {
     pub(super) fn new(
         (id, target): (u64, String),
-        settings: Arc<Shared>,
+        settings: Arc<ConsoleSharing>,
         extras: Extras,
         empty_until: Instant,
     ) -> Self {

@@ -19,7 +19,7 @@ use super::successor::Successor;
 use super::view::ConsoleView;
 use super::viewer::Viewer;
 use crate::bridge::outcome::Ended;
-use crate::config::Shared;
+use crate::config::ConsoleSharing;
 use crate::http::Refusal;
 use crate::shutdown::Shutdown;
 use crate::sync::lock;
@@ -65,7 +65,7 @@ pub(crate) struct Wanted {
     /// The address for logs.
     pub target: String,
     /// Its settings.
-    pub settings: Arc<Shared>,
+    pub settings: Arc<ConsoleSharing>,
     /// Reconnects to the guest, if that is permitted.
     pub redial: Option<Redial>,
 }
@@ -174,7 +174,7 @@ impl Consoles {
     /// The settings of a console that is open, here or in a process that this one has replaced, where they are not
     /// known.
     #[must_use]
-    pub(crate) fn settings(&self, key: &str) -> Option<Arc<Shared>> {
+    pub(crate) fn settings(&self, key: &str) -> Option<Arc<ConsoleSharing>> {
         let places = self.places();
         if let Some(phase) = places.open.get(key)
             && let Phase::Open(console) = &*phase.borrow()

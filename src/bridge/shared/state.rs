@@ -14,7 +14,7 @@ use super::store::Store;
 use crate::bridge::outcome::{Cut, Ended};
 use crate::bridge::recorder::Tap;
 use crate::clock::since;
-use crate::config::{Shared, SlowViewer};
+use crate::config::{ConsoleSharing, SlowViewer};
 use crate::telemetry::ViewerState;
 
 /// The parts of a console beside the connection to its guest.
@@ -70,7 +70,7 @@ pub(crate) struct Newcomer {
 }
 
 impl State {
-    pub(super) fn new(settings: &Shared, extras: Extras, empty_until: Instant) -> Self {
+    pub(super) fn new(settings: &ConsoleSharing, extras: Extras, empty_until: Instant) -> Self {
         let mut scrollback = Scrollback::default();
         scrollback.append(&extras.earlier, settings.scrollback);
         Self {
@@ -101,7 +101,7 @@ impl State {
     }
 
     /// The viewers, as the viewer with this number sees them.
-    pub(super) fn presence(&self, settings: &Shared, you: Option<u64>) -> Presence {
+    pub(super) fn presence(&self, settings: &ConsoleSharing, you: Option<u64>) -> Presence {
         let viewers = self.viewers.iter().map(|(number, entry)| PresentViewer {
             number: *number,
             user: entry.newcomer.user.clone(),
@@ -118,7 +118,7 @@ impl State {
     }
 
     /// Adds bytes to the output. Besides the scrollback, the output for the slowest viewer is kept, within limits.
-    pub(super) fn append(&mut self, bytes: &[u8], settings: &Shared) {
+    pub(super) fn append(&mut self, bytes: &[u8], settings: &ConsoleSharing) {
         let end = self.scrollback.end() + bytes.len() as u64;
         let slowest = self.viewers.values().map(|entry| entry.at).min();
         let behind = slowest.map_or(0, |at| end.saturating_sub(at));
@@ -133,7 +133,7 @@ impl State {
     }
 
     /// Writes lines of Noren where they do not cut the guest's output.
-    pub(super) fn write_lines(&mut self, settings: &Shared) {
+    pub(super) fn write_lines(&mut self, settings: &ConsoleSharing) {
         if !self.lines.is_empty() && self.scrollback.ends_between() {
             let lines = std::mem::take(&mut self.lines);
             self.append(&lines, settings);

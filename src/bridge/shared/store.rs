@@ -17,7 +17,7 @@ use tracing::warn;
 
 use super::presence::line;
 use super::terminal::Terminal;
-use crate::config::Shared;
+use crate::config::ConsoleSharing;
 use crate::shutdown::Shutdown;
 use crate::text::percent::encoded;
 
@@ -54,7 +54,11 @@ struct Files {
 impl Store {
     /// Opens the files of a console, if it has any, and returns its earlier output. If they cannot be opened, the
     /// console is opened without them. Blocks.
-    pub(crate) fn open(settings: &Shared, key: &str, tasks: &Shutdown) -> Option<(Self, Vec<u8>)> {
+    pub(crate) fn open(
+        settings: &ConsoleSharing,
+        key: &str,
+        tasks: &Shutdown,
+    ) -> Option<(Self, Vec<u8>)> {
         let directory = settings.directory.as_deref()?;
         let opened = Files::open(directory, key, settings.scrollback);
         let (files, earlier) = opened
@@ -197,10 +201,10 @@ mod tests {
     use super::*;
 
     async fn written(directory: &Path, pieces: &[&[u8]]) -> Vec<u8> {
-        let settings = Shared {
+        let settings = ConsoleSharing {
             directory: Some(directory.to_owned()),
             scrollback: 20,
-            ..Shared::default()
+            ..ConsoleSharing::default()
         };
         let tasks = Shutdown::new();
         let (store, earlier) = Store::open(&settings, "unix:/run/vm", &tasks).expect("a store");

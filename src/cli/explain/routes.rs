@@ -2,8 +2,8 @@
 
 use noren::Destination;
 use noren::config::{
-    Affinity, App, Bridge, Config, ConsoleList, Files, Mercure, Rfb, Shared, SharedConsoles,
-    Typing, ViewRules,
+    Affinity, App, Bridge, Config, ConsoleList, ConsoleSharing, Files, Mercure, Rfb,
+    SharedConsoles, Typing, ViewRules,
 };
 
 use super::channels::{channel, of_mercure, subscribers};
@@ -270,7 +270,7 @@ fn rfb(rfb: &Rfb) -> String {
 }
 
 /// Describes the consoles whose viewers share a connection, and the viewers who may type.
-fn shared(shared: &Shared) -> String {
+fn shared(shared: &ConsoleSharing) -> String {
     if !shared.enabled {
         return String::new();
     }

@@ -82,7 +82,7 @@ fn the_bridge_is_read() {
         token_retry: Duration::ZERO,
         token_file_size: 1 << 20,
         recheck_tokens: Some(seconds(3)),
-        shared: Shared::default(),
+        shared: ConsoleSharing::default(),
         host_token: true,
         token_cookie: None,
         signed: Signed {

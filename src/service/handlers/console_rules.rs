@@ -19,7 +19,7 @@ pub(super) enum Rules {
     /// Noren speaks RFB with the target.
     Rfb(rfb::Rules),
     /// The console is shared: its settings, and true if the visitor may only view.
-    Shared(Arc<config::Shared>, bool),
+    Shared(Arc<config::ConsoleSharing>, bool),
 }
 
 impl Rules {

@@ -104,7 +104,7 @@ impl SharedConsoles {
 
     /// The settings by which a target is shared. An open console stays shared until it ends, whatever a reload changes:
     /// another connection to its guest would disturb it.
-    pub(super) fn settings(&self, target: &Target) -> Option<Arc<config::Shared>> {
+    pub(super) fn settings(&self, target: &Target) -> Option<Arc<config::ConsoleSharing>> {
         if let Some(shared) = target.shared() {
             return Some(Arc::clone(shared));
         }
@@ -123,7 +123,7 @@ impl SharedConsoles {
     pub(super) async fn join(
         &self,
         target: &Target,
-        settings: Arc<config::Shared>,
+        settings: Arc<config::ConsoleSharing>,
         newcomer: Newcomer,
         header: Header,
         tunnels: &Tunnels,
@@ -188,7 +188,7 @@ impl SharedConsoles {
     pub(super) fn answer(
         question: ViewersRequest,
         view: Option<&ConsoleView>,
-        settings: &config::Shared,
+        settings: &config::ConsoleSharing,
         name: Option<&str>,
     ) -> Result<Response<Body>, Refusal> {
         let viewer = || match (view, name) {
