@@ -27,12 +27,12 @@ pub(crate) enum Detachable<B> {
     /// A body that hyper writes to its end.
     Fixed(B),
     /// A body that can be taken.
-    Shared(Shared<B>),
+    Shared(SharedBody<B>),
 }
 
 /// hyper's side of a body that can be taken. Dropping it drops the body, if it is still here.
 #[derive(Debug)]
-pub(crate) struct Shared<B> {
+pub(crate) struct SharedBody<B> {
     detachment: Detachment<B>,
     flushes: Flushes,
 }
@@ -113,7 +113,7 @@ impl<B: Body> Detachment<B> {
                 is_last,
                 flushed: None,
             });
-            Detachable::Shared(Shared {
+            Detachable::Shared(SharedBody {
                 detachment: self.clone(),
                 flushes: flushes.clone(),
             })
@@ -164,7 +164,7 @@ impl<B> fmt::Debug for Detachment<B> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Shared<B> {
+impl<B: Body<Data = Bytes> + Unpin> SharedBody<B> {
     fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut place = self.detachment.lock();
         let Some(source) = &mut *place else {
@@ -183,7 +183,7 @@ impl<B: Body<Data = Bytes> + Unpin> Shared<B> {
     }
 }
 
-impl<B> Drop for Shared<B> {
+impl<B> Drop for SharedBody<B> {
     fn drop(&mut self) {
         let source = self.detachment.lock().take();
         self.detachment.0.waits.store(false, Ordering::Relaxed);

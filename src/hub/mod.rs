@@ -103,9 +103,9 @@ pub(crate) fn check(config: &Config) -> Faults<HubError> {
 
 /// The set of all channels of a server. Clones share it; it outlives a reload.
 #[derive(Clone)]
-pub(crate) struct Hub(Arc<Shared>);
+pub(crate) struct Hub(Arc<HubState>);
 
-struct Shared {
+struct HubState {
     epoch: ArcSwap<Epoch>,
     sequencer: Sequencer,
     /// Earlier runs whose ids the store can still resolve, oldest first.
@@ -169,7 +169,7 @@ impl Hub {
             (None, Recovered::default())
         };
         let last = recovered.last.max(snapshot.last);
-        let hub = Self(Arc::new(Shared {
+        let hub = Self(Arc::new(HubState {
             epoch: ArcSwap::from_pointee(epoch),
             sequencer,
             closed: Mutex::default(),

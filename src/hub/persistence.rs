@@ -19,7 +19,7 @@ use crate::hub::publish::Published;
 use crate::hub::publisher_id::{Digest, PublisherId, Unique};
 use crate::hub::sequence::Sequence;
 use crate::hub::store::{Append, Order, Record, Recovered, StoreError};
-use crate::hub::{Hub, Shared};
+use crate::hub::{Hub, HubState};
 use crate::sync::lock;
 
 /// The position that a cursor resolves to.
@@ -238,7 +238,7 @@ impl Hub {
 /// Numbers messages for the store before a commit, and makes them visible after it. Holds the hub weakly, because the
 /// hub owns the store.
 pub(super) struct DiskOrder {
-    hub: Weak<Shared>,
+    hub: Weak<HubState>,
     places: Arc<Mutex<Sequence>>,
 }
 
