@@ -24,7 +24,7 @@ mod route_auth;
 mod route_limits;
 mod session_auth;
 mod setup_error;
-mod shared;
+mod shared_parts;
 mod token_limit;
 mod tunnel_permits;
 mod upkeep;
@@ -64,7 +64,7 @@ use respond::{Held, Progress, Wrapper};
 use route_auth::RouteAuth;
 use route_limits::RouteLimits;
 use session_auth::SessionAuth;
-use shared::Shared;
+use shared_parts::SharedParts;
 use token_limit::TokenLimit;
 use tunnel_permits::TunnelPermits;
 use upkeep::Upkeep;
@@ -137,7 +137,7 @@ impl Service {
             config.needs(None),
         );
         let apps = Arc::new(apps);
-        let shared = Shared {
+        let shared = SharedParts {
             requests: limits.requests().clone(),
             route_limits: RouteLimits::new(config, &live.routes, Arc::clone(&apps)),
             apps,

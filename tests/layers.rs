@@ -268,7 +268,7 @@ const INSIDE: &[(&str, &[&[&str]])] = &[
             ],
             &["app_requests", "exchange"],
             &["channel_auth", "login_limit", "route_auth", "route_limits"],
-            &["plan", "shared"],
+            &["plan", "shared_parts"],
             &["handlers", "upkeep"],
             &["live"],
             &["respond"],

@@ -19,7 +19,7 @@ use crate::service::ServiceResponse;
 use crate::service::app_requests::AppRequests;
 use crate::service::headers::ResponseHeaders;
 use crate::service::live::Live;
-use crate::service::shared::Shared;
+use crate::service::shared_parts::SharedParts;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{AccessLine, Classes, Handler, Measured, Telemetry, Timings};
 use crate::upstream::Upstream;
@@ -91,7 +91,7 @@ impl Wrapped {
 }
 
 impl Wrapper {
-    pub(super) fn new(config: &Config, shared: &Shared, live: &Live) -> Self {
+    pub(super) fn new(config: &Config, shared: &SharedParts, live: &Live) -> Self {
         let apps = config.apps.iter();
         let telemetry = Arc::clone(&live.telemetry);
         let counted = apps.map(|app| telemetry.metrics.requests.of_app(&app.name));

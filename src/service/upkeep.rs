@@ -17,7 +17,7 @@ use crate::push::SockJs;
 use crate::service::app_requests::{AppRequests, collect};
 use crate::service::page_message::{CHANNEL, set_own};
 use crate::service::session_auth::SessionAuth;
-use crate::service::shared::Shared;
+use crate::service::shared_parts::SharedParts;
 use crate::shutdown::Shutdown;
 use crate::upstream::{Payload, Requester};
 
@@ -34,7 +34,7 @@ pub(super) struct Upkeep {
 }
 
 impl Upkeep {
-    pub(super) fn new(shared: &Shared, sockjs: SockJs, recorder: Option<Recorder>) -> Self {
+    pub(super) fn new(shared: &SharedParts, sockjs: SockJs, recorder: Option<Recorder>) -> Self {
         Self {
             apps: Arc::clone(&shared.apps),
             sessions: shared.sessions.clone(),

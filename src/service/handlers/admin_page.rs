@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::http::{Body, Form, Refusal, refuse};
 use crate::service::exchange::Exchange;
 use crate::service::session_auth::SessionAuth;
-use crate::service::shared::Shared;
+use crate::service::shared_parts::SharedParts;
 use crate::shutdown::Shutdown;
 
 /// Path of the recordings, below that of the page.
@@ -33,7 +33,7 @@ pub(in crate::service) struct AdminPage {
 impl AdminPage {
     pub(super) fn new(
         config: &Config,
-        shared: &Shared,
+        shared: &SharedParts,
         page: Option<Arc<Page>>,
         recorder: Option<&Recorder>,
     ) -> Self {

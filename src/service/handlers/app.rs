@@ -20,7 +20,7 @@ use crate::service::headers::ResponseHeaders;
 use crate::service::route_auth::{Entrances, permit_page};
 use crate::service::route_limits::RouteLimits;
 use crate::service::session_auth::SessionAuth;
-use crate::service::shared::Shared;
+use crate::service::shared_parts::SharedParts;
 use crate::service::tunnel_permits::TunnelPermits;
 use crate::shutdown::Shutdown;
 use crate::telemetry::audit::{AuditObject, Kind, Opened};
@@ -48,7 +48,7 @@ pub(super) struct Apps {
 }
 
 impl Apps {
-    pub(super) fn new(config: &Config, shared: &Shared, grip: Arc<GripApps>) -> Self {
+    pub(super) fn new(config: &Config, shared: &SharedParts, grip: Arc<GripApps>) -> Self {
         Self {
             requests: Arc::clone(&shared.apps),
             reserved: Reserved::new(config),

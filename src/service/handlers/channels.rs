@@ -21,7 +21,7 @@ use crate::service::handlers::sockjs::SockJsHandler;
 use crate::service::handlers::subscribe::Subscribe;
 use crate::service::responses::json;
 use crate::service::route_auth::{Entrances, permit_page};
-use crate::service::shared::Shared;
+use crate::service::shared_parts::SharedParts;
 use crate::shutdown::Shutdown;
 use crate::websocket::asks_for_websocket;
 
@@ -47,7 +47,7 @@ pub(super) struct Channels {
 }
 
 impl Channels {
-    pub(super) fn new(shared: &Shared, sockjs: crate::push::SockJs) -> Self {
+    pub(super) fn new(shared: &SharedParts, sockjs: crate::push::SockJs) -> Self {
         let messages = Arc::new(PageMessages::new(shared));
         Self {
             hub: shared.hub.clone(),

@@ -27,7 +27,7 @@ use crate::service::handlers::token_watch;
 use crate::service::handlers::wok_page::WokPage;
 use crate::service::route_auth::{Entrances, permit_page};
 use crate::service::session_auth::SessionAuth;
-use crate::service::shared::Shared;
+use crate::service::shared_parts::SharedParts;
 use crate::service::token_limit::{TokenLimit, forgive};
 use crate::service::tunnel_permits::TunnelPermits;
 use crate::shutdown::Shutdown;
@@ -62,7 +62,7 @@ pub(super) struct Console {
 impl Console {
     pub(super) fn new(
         config: &Config,
-        shared: &Shared,
+        shared: &SharedParts,
         targets: Resolver,
         recorder: Option<Recorder>,
         consoles: Consoles,

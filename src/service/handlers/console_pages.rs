@@ -9,7 +9,7 @@ use crate::http::{Body, Refusal, full, refuse};
 use crate::service::exchange::Exchange;
 use crate::service::handlers::admin_page::moved;
 use crate::service::handlers::console::Console;
-use crate::service::shared::Shared;
+use crate::service::shared_parts::SharedParts;
 use crate::shutdown::Shutdown;
 use crate::viewers::{Subject, Viewers};
 
@@ -21,7 +21,7 @@ pub(super) struct ConsolePages {
 }
 
 impl ConsolePages {
-    pub(super) fn new(config: &Config, shared: &Shared) -> Self {
+    pub(super) fn new(config: &Config, shared: &SharedParts) -> Self {
         let settings = &config.bridge.consoles;
         let path = settings.path.as_ref();
         let path = path.map_or("", |path| path.decoded().trim_end_matches('/'));

@@ -41,7 +41,7 @@ use crate::push::mercure::MercureHub;
 use crate::router::Route;
 use crate::service::exchange::Exchange;
 use crate::service::mercure_keys::MercureKeys;
-use crate::service::shared::Shared;
+use crate::service::shared_parts::SharedParts;
 use crate::sources::Sources;
 use crate::tls::Challenges;
 use crate::tokens::Resolver;
@@ -87,7 +87,7 @@ pub(super) struct Parts {
 }
 
 impl Handlers {
-    pub(super) fn new(config: &Config, shared: &Shared, parts: Parts) -> Self {
+    pub(super) fn new(config: &Config, shared: &SharedParts, parts: Parts) -> Self {
         Self {
             apps: Apps::new(config, shared, Arc::clone(&parts.grip)),
             console: Console::new(

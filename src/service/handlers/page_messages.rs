@@ -30,7 +30,7 @@ use crate::service::headers::ResponseHeaders;
 use crate::service::page_message::{EVENT, ID, KEY, PageMessage, set_message_type};
 use crate::service::route_auth::Entrances;
 use crate::service::route_limits::RouteLimits;
-use crate::service::shared::Shared;
+use crate::service::shared_parts::SharedParts;
 use crate::service::token_limit::too_many;
 
 /// Header with the channel that an app's response is published on.
@@ -48,7 +48,7 @@ pub(super) struct PageMessages {
 }
 
 impl PageMessages {
-    pub(super) fn new(shared: &Shared) -> Self {
+    pub(super) fn new(shared: &SharedParts) -> Self {
         Self {
             hub: shared.hub.clone(),
             apps: Arc::clone(&shared.apps),

@@ -20,7 +20,7 @@ use crate::service::handlers::publications::{draft, labels, own_id, publish_whol
 use crate::service::page_message::PageMessage;
 use crate::service::request_bodies::RequestBodies;
 use crate::service::responses::json;
-use crate::service::shared::Shared;
+use crate::service::shared_parts::SharedParts;
 use crate::service::token_limit::{TokenLimit, forgive};
 use crate::shutdown::Shutdown;
 
@@ -36,7 +36,7 @@ pub(super) struct Publish {
 }
 
 impl Publish {
-    pub(super) fn new(shared: &Shared, messages: Arc<PageMessages>) -> Self {
+    pub(super) fn new(shared: &SharedParts, messages: Arc<PageMessages>) -> Self {
         Self {
             hub: shared.hub.clone(),
             auth: shared.channels.clone(),

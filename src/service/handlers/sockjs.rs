@@ -12,7 +12,7 @@ use crate::service::channel_auth::{ChannelAuth, Permit};
 use crate::service::exchange::Exchange;
 use crate::service::handlers::page_messages::PageMessages;
 use crate::service::request_bodies::RequestBodies;
-use crate::service::shared::Shared;
+use crate::service::shared_parts::SharedParts;
 use crate::shutdown::Shutdown;
 
 /// Handles requests of `SockJS` clients.
@@ -26,7 +26,7 @@ pub(super) struct SockJsHandler {
 }
 
 impl SockJsHandler {
-    pub(super) fn new(shared: &Shared, sessions: SockJs, messages: Arc<PageMessages>) -> Self {
+    pub(super) fn new(shared: &SharedParts, sessions: SockJs, messages: Arc<PageMessages>) -> Self {
         Self {
             sessions,
             auth: shared.channels.clone(),

@@ -16,7 +16,7 @@ use crate::service::exchange::Exchange;
 use crate::service::handlers::page_library::page_of;
 use crate::service::handlers::page_messages::PageMessages;
 use crate::service::handlers::subscriptions::{compresses, subscribe};
-use crate::service::shared::Shared;
+use crate::service::shared_parts::SharedParts;
 use crate::shutdown::Shutdown;
 use crate::websocket::Handshake;
 
@@ -33,7 +33,7 @@ pub(super) struct Subscribe {
 }
 
 impl Subscribe {
-    pub(super) fn new(shared: &Shared, messages: Arc<PageMessages>) -> Self {
+    pub(super) fn new(shared: &SharedParts, messages: Arc<PageMessages>) -> Self {
         Self {
             hub: shared.hub.clone(),
             auth: shared.channels.clone(),

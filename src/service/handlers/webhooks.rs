@@ -10,7 +10,7 @@ use crate::push::publish_refusal;
 use crate::service::exchange::Exchange;
 use crate::service::request_bodies::RequestBodies;
 use crate::service::responses::json;
-use crate::service::shared::Shared;
+use crate::service::shared_parts::SharedParts;
 use crate::service::token_limit::{TokenLimit, forgive};
 use crate::shutdown::Shutdown;
 use crate::sources::{Delivery, Sources, Unbelieved, Webhook, WebhookFault};
@@ -26,7 +26,7 @@ pub(super) struct Webhooks {
 }
 
 impl Webhooks {
-    pub(super) fn new(shared: &Shared, sources: Sources) -> Self {
+    pub(super) fn new(shared: &SharedParts, sources: Sources) -> Self {
         Self {
             sources,
             hub: shared.hub.clone(),

@@ -16,7 +16,7 @@ use crate::service::channel_auth::ChannelAuth;
 use crate::service::exchange::Exchange;
 use crate::service::handlers::subscriptions::subscribe;
 use crate::service::route_auth::Entrances;
-use crate::service::shared::Shared;
+use crate::service::shared_parts::SharedParts;
 use crate::shutdown::Shutdown;
 use crate::tokens::Token;
 use crate::websocket::Handshake;
@@ -40,7 +40,7 @@ pub(super) struct Opening {
 }
 
 impl WokPage {
-    pub(super) fn new(config: &Config, shared: &Shared) -> Self {
+    pub(super) fn new(config: &Config, shared: &SharedParts) -> Self {
         let channels = config.channels.iter();
         Self {
             hub: shared.hub.clone(),

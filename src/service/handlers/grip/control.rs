@@ -16,7 +16,7 @@ use crate::service::exchange::bearer;
 use crate::service::handlers::grip::apps::{GripApp, GripApps};
 use crate::service::request_bodies::RequestBodies;
 use crate::service::responses::json;
-use crate::service::shared::Shared;
+use crate::service::shared_parts::SharedParts;
 use crate::service::token_limit::{TokenLimit, forgive};
 use crate::shutdown::Shutdown;
 
@@ -54,7 +54,7 @@ pub(in crate::service) struct GripControl {
 }
 
 impl GripControl {
-    pub(in crate::service) fn new(shared: &Shared, apps: Arc<GripApps>) -> Self {
+    pub(in crate::service) fn new(shared: &SharedParts, apps: Arc<GripApps>) -> Self {
         Self {
             apps,
             limit: shared.tokens.clone(),

@@ -12,7 +12,7 @@ use crate::service::audit_record::AuditRecord;
 use crate::service::handlers::grip::apps::GripApp;
 use crate::service::handlers::subscriptions::unsubscribed;
 use crate::service::session_auth::SessionAuth;
-use crate::service::shared::Shared;
+use crate::service::shared_parts::SharedParts;
 use crate::shutdown::Shutdown;
 
 /// Creates the contexts of held connections.
@@ -24,7 +24,7 @@ pub(super) struct Holding {
 }
 
 impl Holding {
-    pub(super) fn new(shared: &Shared) -> Self {
+    pub(super) fn new(shared: &SharedParts) -> Self {
         Self {
             hub: shared.hub.clone(),
             sessions: shared.sessions.clone(),

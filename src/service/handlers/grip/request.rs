@@ -12,7 +12,7 @@ use crate::service::exchange::Exchange;
 use crate::service::handlers::grip::apps::GripApp;
 use crate::service::handlers::grip::holding::Holding;
 use crate::service::handlers::grip::visitor::Visitor;
-use crate::service::shared::Shared;
+use crate::service::shared_parts::SharedParts;
 use crate::shutdown::Shutdown;
 
 /// Forwards requests to apps with GRIP.
@@ -24,7 +24,7 @@ pub(in crate::service::handlers) struct GripRequests {
 }
 
 impl GripRequests {
-    pub(in crate::service::handlers) fn new(shared: &Shared) -> Self {
+    pub(in crate::service::handlers) fn new(shared: &SharedParts) -> Self {
         Self {
             apps: Arc::clone(&shared.apps),
             holding: Holding::new(shared),

@@ -18,7 +18,7 @@ use crate::service::exchange::Exchange;
 use crate::service::handlers::grip::apps::GripApp;
 use crate::service::handlers::grip::holding::Holding;
 use crate::service::handlers::grip::visitor::Visitor;
-use crate::service::shared::Shared;
+use crate::service::shared_parts::SharedParts;
 use crate::shutdown::Shutdown;
 use crate::telemetry::audit::{AuditObject, Kind, Opened};
 use crate::telemetry::{TunnelInfo, TunnelKind};
@@ -40,7 +40,7 @@ pub(in crate::service::handlers) struct GripSockets {
 }
 
 impl GripSockets {
-    pub(in crate::service::handlers) fn new(shared: &Shared) -> Self {
+    pub(in crate::service::handlers) fn new(shared: &SharedParts) -> Self {
         Self {
             apps: Arc::clone(&shared.apps),
             holding: Holding::new(shared),

@@ -28,7 +28,7 @@ use crate::service::mercure_keys::MercureKeys;
 use crate::service::request_bodies::RequestBodies;
 use crate::service::route_auth::{Entrances, permit_page};
 use crate::service::session_auth::SessionAuth;
-use crate::service::shared::Shared;
+use crate::service::shared_parts::SharedParts;
 use crate::service::token_limit::TokenLimit;
 use crate::shutdown::Shutdown;
 
@@ -76,7 +76,7 @@ impl Resource<'_> {
 }
 
 impl Mercure {
-    pub(super) fn new(shared: &Shared, mercure: MercureHub, keys: MercureKeys) -> Self {
+    pub(super) fn new(shared: &SharedParts, mercure: MercureHub, keys: MercureKeys) -> Self {
         let rules = Arc::clone(mercure.rules());
         let origins = &rules.settings.entrance.origins;
         Self {

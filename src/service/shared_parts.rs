@@ -16,8 +16,8 @@ use crate::service::token_limit::TokenLimit;
 use crate::service::tunnel_permits::TunnelPermits;
 use crate::shutdown::Shutdown;
 
-/// Parts of a service that handlers share. Clones of each are cheap.
-pub(super) struct Shared {
+/// Parts of a service that its handlers share. Clones of each are cheap.
+pub(super) struct SharedParts {
     pub(super) apps: Arc<AppRequests>,
     pub(super) bodies: RequestBodies,
     pub(super) channels: ChannelAuth,
