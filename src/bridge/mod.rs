@@ -191,7 +191,7 @@ pub(crate) fn refuse_in_rfb(
     let response = handshake.accept(name.as_deref());
     shutdown.spawn(async move {
         if let Some(client) = upgrade.client().await {
-            let way = Way {
+            let tunnel_settings = TunnelSettings {
                 codec,
                 boundary: None,
                 limits,
@@ -199,7 +199,9 @@ pub(crate) fn refuse_in_rfb(
                 tunnel: None,
                 stop: &stop,
             };
-            way.run(client, rejection, Holds::default()).await;
+            tunnel_settings
+                .run(client, rejection, Holds::default())
+                .await;
         }
         drop((busy, permit));
     });
@@ -271,7 +273,7 @@ fn relay<'a>(
         lease,
         revocation,
     } = target;
-    let way = Way {
+    let tunnel_settings = TunnelSettings {
         codec,
         boundary,
         limits,
@@ -289,9 +291,9 @@ fn relay<'a>(
         cut,
     };
     let relayed = match socket {
-        Connection::Raw(socket) => way.run(client, socket, holds),
-        Connection::Rfb(session) => way.run(client, session, holds),
-        Connection::Shared(viewer) => way.run(client, viewer, holds),
+        Connection::Raw(socket) => tunnel_settings.run(client, socket, holds),
+        Connection::Rfb(session) => tunnel_settings.run(client, session, holds),
+        Connection::Shared(viewer) => tunnel_settings.run(client, viewer, holds),
     };
     async move {
         let outcome = relayed.await;
@@ -307,7 +309,7 @@ fn relay<'a>(
 }
 
 /// The settings of a tunnel, independent of its two ends.
-struct Way<'a> {
+struct TunnelSettings<'a> {
     codec: Codec,
     boundary: Option<Arc<[u8]>>,
     limits: Limits,
@@ -317,7 +319,7 @@ struct Way<'a> {
     stop: &'a Shutdown,
 }
 
-impl<'a> Way<'a> {
+impl<'a> TunnelSettings<'a> {
     /// Relays until the tunnel ends. The bytes that arrived right behind the handshake come first.
     fn run<T>(
         self,

@@ -41,13 +41,13 @@ struct State {
 /// The interim responses to one request. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct InterimSink {
-    way: Way,
+    sender: InterimSender,
     removed: Option<Arc<[HeaderName]>>,
 }
 
-/// The way of interim responses to the client.
+/// Sends interim responses to the client over one version of HTTP.
 #[derive(Clone, Debug)]
-enum Way {
+enum InterimSender {
     /// The connection, and the number of the request.
     Http1(Interim, u64),
     /// The stream.
@@ -59,7 +59,7 @@ impl InterimSink {
     #[must_use]
     pub(crate) fn of_stream(interim: http2::Interim, removed: Option<Arc<[HeaderName]>>) -> Self {
         Self {
-            way: Way::Http2(interim),
+            sender: InterimSender::Http2(interim),
             removed,
         }
     }
@@ -74,9 +74,11 @@ impl InterimSink {
         let Some(headers) = for_client(headers, removed) else {
             return;
         };
-        match &self.way {
-            Way::Http1(interim, request) => interim.add(*request, encode(status, &headers)),
-            Way::Http2(interim) => interim.send(status, headers),
+        match &self.sender {
+            InterimSender::Http1(interim, request) => {
+                interim.add(*request, encode(status, &headers));
+            }
+            InterimSender::Http2(interim) => interim.send(status, headers),
         }
     }
 }
@@ -98,7 +100,7 @@ impl Interim {
         state.count = 0;
         state.open = true;
         Some(InterimSink {
-            way: Way::Http1(self.clone(), state.request),
+            sender: InterimSender::Http1(self.clone(), state.request),
             removed,
         })
     }

@@ -28,10 +28,10 @@ pub(super) struct Source {
     pub(super) host: String,
     /// The path and query.
     pub(super) target: String,
-    way: Way,
+    transport: Transport,
 }
 
-enum Way {
+enum Transport {
     Admin(PathBuf),
     Web {
         host: String,
@@ -70,7 +70,7 @@ impl Source {
         Self {
             host: "localhost".to_owned(),
             target: format!("/events/{}?format=json", channels.join(",")),
-            way: Way::Admin(socket),
+            transport: Transport::Admin(socket),
         }
     }
 
@@ -114,7 +114,7 @@ impl Source {
         Ok(Self {
             host: authority.as_str().to_owned(),
             target: format!("{path}{sign}format=json"),
-            way: Way::Web {
+            transport: Transport::Web {
                 host: host.to_owned(),
                 port: authority.port_u16().unwrap_or(port),
                 tls,
@@ -136,15 +136,15 @@ impl Source {
     }
 
     async fn try_connect(&self) -> Result<Pin<Box<dyn Duplex>>, Unreachable> {
-        match &self.way {
-            Way::Admin(path) => admin::connect(path)
+        match &self.transport {
+            Transport::Admin(path) => admin::connect(path)
                 .await
                 .map(|stream| Box::pin(stream.into_inner()) as Pin<Box<dyn Duplex>>)
                 .map_err(|reason| Unreachable {
                     reason,
                     lasting: false,
                 }),
-            Way::Web { host, port, tls } => {
+            Transport::Web { host, port, tls } => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await;
                 let stream = stream.map_err(|error| self.unreachable(error))?;
                 let Some((config, name)) = tls else {
