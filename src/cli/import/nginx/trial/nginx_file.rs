@@ -128,7 +128,7 @@ pub(super) struct NginxFile {
 }
 
 /// The context in which a directive is converted.
-struct Context<'a, 'b> {
+struct BlockContext<'a, 'b> {
     place: &'b mut Place,
     upstreams: &'b BTreeSet<&'a str>,
     /// Constants of the server and its locations so far.
@@ -144,7 +144,7 @@ impl NginxFile {
         let mut upstreams = BTreeSet::new();
         join_upstreams(directives, place, &mut upstreams);
         let path = |name: &str| place.path(name).display().to_string();
-        let mut around = Context {
+        let mut context = BlockContext {
             certificate: path("certificate.pem"),
             users: path("users"),
             nowhere: path("nowhere"),
@@ -152,38 +152,38 @@ impl NginxFile {
             upstreams: &upstreams,
             constants: BTreeMap::new(),
         };
-        theirs.block(directives, &mut around);
+        theirs.block(directives, &mut context);
         if theirs.listeners.is_empty() {
             bail!("there is no server in it, so nothing can be asked");
         }
         Ok(theirs)
     }
 
-    fn block<'a>(&mut self, block: &'a [Directive], around: &mut Context<'a, '_>) {
+    fn block<'a>(&mut self, block: &'a [Directive], context: &mut BlockContext<'a, '_>) {
         for one in block {
-            self.directive(one, around);
+            self.directive(one, context);
         }
     }
 
-    fn directive<'a>(&mut self, one: &'a Directive, around: &mut Context<'a, '_>) {
+    fn directive<'a>(&mut self, one: &'a Directive, context: &mut BlockContext<'a, '_>) {
         let name = one.name();
         match name {
-            "http" => return self.block(&one.block, around),
-            "server" if one.has_block() => return self.server(one, around),
-            "server" => return self.backend(one, around),
-            "proxy_pass" => return self.pass(one, around),
+            "http" => return self.block(&one.block, context),
+            "server" if one.has_block() => return self.server(one, context),
+            "server" => return self.backend(one, context),
+            "proxy_pass" => return self.pass(one, context),
             "set" => {
                 let name = one.argument(0).trim_start_matches('$');
-                around.constants.insert(name, one.argument(1));
+                context.constants.insert(name, one.argument(1));
             }
-            "auth_basic_user_file" => return self.line(one, &[name, &around.users]),
+            "auth_basic_user_file" => return self.line(one, &[name, &context.users]),
             name if AUTHORITIES.contains(&name) => {
-                return self.line(one, &[name, &around.certificate]);
+                return self.line(one, &[name, &context.certificate]);
             }
             name if VERBATIM.contains(&name) => return self.verbatim(one),
             // Another handler, whose programs are not asked.
             name if name.ends_with("_pass") => {
-                let nowhere = format!("unix:{}", around.nowhere);
+                let nowhere = format!("unix:{}", context.nowhere);
                 return self.line(one, &[name, &nowhere]);
             }
             _ => {}
@@ -206,15 +206,15 @@ impl NginxFile {
         let words: Vec<&str> = one.words.iter().map(String::as_str).collect();
         if one.has_block() {
             self.open(one, &words);
-            self.block(&one.block, around);
+            self.block(&one.block, context);
             self.close();
         } else {
             self.line(one, &words);
         }
     }
 
-    fn server<'a>(&mut self, one: &'a Directive, around: &mut Context<'a, '_>) {
-        around.constants.clear();
+    fn server<'a>(&mut self, one: &'a Directive, context: &mut BlockContext<'a, '_>) {
+        context.constants.clear();
         self.open(one, &["server"]);
         self.line(one, &["set", "$noren_nothing", ""]);
         let ssl = one.all("ssl").any(|ssl| ssl.argument(0) == "on");
@@ -227,7 +227,7 @@ impl NginxFile {
             listens.push(Listen::anywhere(one, ssl));
         }
         for listen in listens {
-            let socket = self.socket(&listen, around.place);
+            let socket = self.socket(&listen, context.place);
             let socket = format!("unix:{socket}");
             let mut words = vec!["listen", &socket];
             words.extend(listen.tls.then_some("ssl"));
@@ -245,7 +245,7 @@ impl NginxFile {
                 self.hosts.push(name);
             }
         }
-        self.block(&one.block, around);
+        self.block(&one.block, context);
         self.close();
     }
 
@@ -269,19 +269,19 @@ impl NginxFile {
     }
 
     /// Converts a `server` of an `upstream`.
-    fn backend(&mut self, one: &Directive, around: &mut Context<'_, '_>) {
-        let socket = around.place.app(&address(one.argument(0)));
+    fn backend(&mut self, one: &Directive, context: &mut BlockContext<'_, '_>) {
+        let socket = context.place.app(&address(one.argument(0)));
         let socket = format!("unix:{}", socket.display());
         let mut words = vec!["server", &socket];
         words.extend(["down", "backup"].into_iter().filter(|word| one.has(word)));
         self.line(one, &words);
     }
 
-    fn pass<'a>(&mut self, one: &'a Directive, around: &mut Context<'a, '_>) {
+    fn pass<'a>(&mut self, one: &'a Directive, context: &mut BlockContext<'a, '_>) {
         let written = one.argument(0);
         let mut text = written.to_owned();
         // The longest first, or `$app` would be found in `$apps`.
-        let mut names: Vec<_> = around.constants.iter().collect();
+        let mut names: Vec<_> = context.constants.iter().collect();
         names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
         for (name, value) in names {
             text = text
@@ -301,7 +301,7 @@ impl NginxFile {
                 "nothing is asked where the address depends on the request: {}",
                 one.display()
             ));
-            let nowhere = format!("http://unix:{}:", around.nowhere);
+            let nowhere = format!("http://unix:{}:", context.nowhere);
             return self.line(one, &["proxy_pass", &nowhere]);
         }
         // A path behind a variable takes the place of the whole one, and any other of the location alone.
@@ -310,7 +310,7 @@ impl NginxFile {
         } else {
             ""
         };
-        let target = if around.upstreams.contains(authority.as_str()) {
+        let target = if context.upstreams.contains(authority.as_str()) {
             format!("http://{authority}{below}{depends}")
         } else {
             let scheme = if text.starts_with("https:") {
@@ -318,7 +318,7 @@ impl NginxFile {
             } else {
                 "http://"
             };
-            let socket = around.place.app(&address(&format!("{scheme}{authority}")));
+            let socket = context.place.app(&address(&format!("{scheme}{authority}")));
             format!("http://unix:{}:{below}{depends}", socket.display())
         };
         self.line(one, &["proxy_pass", &target]);
