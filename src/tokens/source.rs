@@ -27,7 +27,7 @@ const OF_ADDRESS: usize = 8;
 
 /// One `[[bridge.tokens]]` table, ready to be searched.
 pub(super) struct Source {
-    pub(super) by: Backend,
+    pub(super) backend: SourceBackend,
     pub(super) terms: ConnectPolicy,
     /// Kind and address of the source, for errors.
     pub(super) label: String,
@@ -39,12 +39,12 @@ pub(super) struct Source {
     pub(super) files: Option<SourceKind>,
 }
 
-/// The backend of a source.
+/// The backend that answers the look-ups of a source.
 #[expect(
     clippy::large_enum_variant,
     reason = "there are a few sources, made once"
 )]
-pub(super) enum Backend {
+pub(super) enum SourceBackend {
     /// Files, whose reading blocks.
     Files(Arc<LookUp>),
     /// An HTTP API.
@@ -101,18 +101,20 @@ impl Source {
     /// Loads the certificates of the source; does not connect. Settings that the source lacks are those of the bridge.
     pub(super) fn new(source: &TokenSource, bridge: &Bridge) -> Result<Self, TlsError> {
         let subprotocols = source.subprotocols.as_ref().unwrap_or(&bridge.subprotocols);
-        let by = match &source.kind {
-            SourceKind::Directory(path) => Backend::indexed(TokenFiles::directory(path.clone())),
-            SourceKind::File(path) => Backend::indexed(TokenFiles::file(path.clone())),
-            SourceKind::FileName(path) => Backend::files(named_file::find, path.clone()),
-            SourceKind::Sockets(path) => Backend::files(sockets::find, path.clone()),
-            SourceKind::Http(http) => Backend::Api(TokenApi::new(http.clone())?),
-            SourceKind::Nova(nova) => Backend::Nova(Arc::new(NovaApi::new(nova.clone())?)),
-            SourceKind::Redis(redis) => Backend::Redis(TokenRedis::new(redis.clone())),
+        let backend = match &source.kind {
+            SourceKind::Directory(path) => {
+                SourceBackend::indexed(TokenFiles::directory(path.clone()))
+            }
+            SourceKind::File(path) => SourceBackend::indexed(TokenFiles::file(path.clone())),
+            SourceKind::FileName(path) => SourceBackend::files(named_file::find, path.clone()),
+            SourceKind::Sockets(path) => SourceBackend::files(sockets::find, path.clone()),
+            SourceKind::Http(http) => SourceBackend::Api(TokenApi::new(http.clone())?),
+            SourceKind::Nova(nova) => SourceBackend::Nova(Arc::new(NovaApi::new(nova.clone())?)),
+            SourceKind::Redis(redis) => SourceBackend::Redis(TokenRedis::new(redis.clone())),
         };
         let is_in_network = source.kind.is_in_network();
         Ok(Self {
-            by,
+            backend,
             terms: ConnectPolicy::new(
                 source.allow.as_deref(),
                 source.tls.as_ref(),
@@ -128,7 +130,7 @@ impl Source {
     }
 }
 
-impl Backend {
+impl SourceBackend {
     fn indexed(files: TokenFiles) -> Self {
         Self::Files(Arc::new(move |search: &mut Search| files.find(search)))
     }

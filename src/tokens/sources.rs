@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::file_access::FileAccess;
 use super::lookup::Search;
-use super::source::{Backend, ConnectPolicy, Source};
+use super::source::{ConnectPolicy, Source, SourceBackend};
 use super::{CloudServer, ResolveError, Token, names, token_file};
 use crate::clock::now_seconds;
 use crate::config::{Bridge, Endpoint};
@@ -155,19 +155,19 @@ impl Sources {
         mut search: Search,
     ) -> Result<(Option<Endpoint>, Search), ResolveError> {
         search.source = index;
-        let asked = match &source.by {
-            Backend::Files(find) => {
+        let asked = match &source.backend {
+            SourceBackend::Files(find) => {
                 let find = Arc::clone(find);
                 return self.read(search, move |search| find(search)).await;
             }
-            Backend::Api(api) => api.find(&search.token).await,
-            Backend::Nova(nova) => nova.find(&search.token).await.map(|found| {
+            SourceBackend::Api(api) => api.find(&search.token).await,
+            SourceBackend::Nova(nova) => nova.find(&search.token).await.map(|found| {
                 let (answer, server) = found?;
                 search.server = Some(nova.server(&server));
                 search.name = Some(server);
                 Some(answer)
             }),
-            Backend::Redis(redis) => redis.find(&search.token).await,
+            SourceBackend::Redis(redis) => redis.find(&search.token).await,
         };
         if let Some(counts) = &source.counts {
             counts.add(asked.as_ref().map(Option::is_some));
