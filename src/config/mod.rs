@@ -156,8 +156,8 @@ pub use secret_place::SecretPlace;
 pub use server::{Server, ServerHosts};
 pub use service_url::ServiceUrl;
 pub use session::{
-    LogoutEnds, PLACE_OF_CHANNEL, PLACE_OF_GUEST, PLACE_OF_KIND, PLACE_OF_NAME, Session,
-    SessionRule,
+    CHANNEL_PLACEHOLDER, GUEST_PLACEHOLDER, KIND_PLACEHOLDER, LogoutEnds, NAME_PLACEHOLDER,
+    Session, SessionRule,
 };
 pub use shared::{ConsoleSharing, SharedConsoles, SlowViewer, Typing};
 pub use siblings::{Place, Siblings};

@@ -12,16 +12,16 @@ use super::request_limits::RequestRate;
 use super::value;
 
 /// Placeholder for the name of the guest in `token-path`.
-pub const PLACE_OF_GUEST: &str = "{vm}";
+pub const GUEST_PLACEHOLDER: &str = "{vm}";
 
 /// Placeholder for the whole name of the console in `token-path`.
-pub const PLACE_OF_NAME: &str = "{name}";
+pub const NAME_PLACEHOLDER: &str = "{name}";
 
 /// Placeholder for the kind of console in `token-path`.
-pub const PLACE_OF_KIND: &str = "{kind}";
+pub const KIND_PLACEHOLDER: &str = "{kind}";
 
 /// Placeholder for the channel's name in `channel-path`.
-pub const PLACE_OF_CHANNEL: &str = "{channel}";
+pub const CHANNEL_PLACEHOLDER: &str = "{channel}";
 
 /// Rule for a resource: public, or only for visitors with a session of the app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,10 +82,10 @@ pub struct Session {
     /// with it, `channel-path` is not queried. Default `None`.
     pub channels_header: Option<String>,
     /// `token-path`: the path of a second query, for each console by its guest, below the app's `server-root`; holds
-    /// [`PLACE_OF_GUEST`] once, and may hold [`PLACE_OF_NAME`] and [`PLACE_OF_KIND`]. Default `None`.
+    /// [`GUEST_PLACEHOLDER`] once, and may hold [`NAME_PLACEHOLDER`] and [`KIND_PLACEHOLDER`]. Default `None`.
     pub token_path: Option<String>,
     /// `channel-path`: the path of a second query, for each channel by its name, below the app's `server-root`; holds
-    /// [`PLACE_OF_CHANNEL`] once. Default `None`.
+    /// [`CHANNEL_PLACEHOLDER`] once. Default `None`.
     pub channel_path: Option<String>,
     /// `open-tokens`: names of tokens that the session alone opens. Default none.
     pub open_tokens: Vec<String>,
@@ -164,10 +164,10 @@ impl Session {
                 parse_header_name(text).map(Some)
             }),
             token_path: table.text("token-path", None, |text| {
-                parse_path_with(text, PLACE_OF_GUEST, "/plugins/kimchi/vms/{vm}").map(Some)
+                parse_path_with(text, GUEST_PLACEHOLDER, "/plugins/kimchi/vms/{vm}").map(Some)
             }),
             channel_path: table.text("channel-path", None, |text| {
-                parse_path_with(text, PLACE_OF_CHANNEL, "/realtime/{channel}").map(Some)
+                parse_path_with(text, CHANNEL_PLACEHOLDER, "/realtime/{channel}").map(Some)
             }),
             open_tokens: table.list("open-tokens", default.open_tokens, value::not_empty),
             logout: table.list("logout", default.logout, |text| {

@@ -109,9 +109,9 @@ fn own(config: &Config) -> u64 {
     let mut channels = config.channels.iter();
     let store = channels.any(|channel| on_disk(channel.history.store));
     let session = config.session.path.as_ref();
-    let questions = session.map_or(0, |_| config.session.workers as u64);
+    let queries = session.map_or(0, |_| config.session.workers as u64);
     let listeners = config.listeners.len() as u64 + 4;
-    OWN + listeners + sources + look_ups * LOOK_UPS + u64::from(store) * STORE + questions
+    OWN + listeners + sources + look_ups * LOOK_UPS + u64::from(store) * STORE + queries
 }
 
 /// Lowers the workers of all apps in proportion, to no less than one.

@@ -81,13 +81,13 @@ impl SessionCache {
     }
 
     /// The entry of one console or channel for a session.
-    pub(super) fn matter(
+    pub(super) fn object_entry(
         &self,
         credential: Credential,
         session: &Arc<Entry>,
-        matter: QueryObject,
+        object: QueryObject,
     ) -> Arc<Entry> {
-        let credential = self.secret.matter(credential, &matter);
+        let credential = self.secret.with_object(credential, &object);
         // A session's lock is taken before its console's is, and the list's before both.
         let mut entries = lock(&self.entries);
         if let Some(entry) = entries.of.get(&credential) {
@@ -97,7 +97,7 @@ impl SessionCache {
         let number = session
             .as_ref()
             .map_or(NonZeroU64::MIN, |session| session.number);
-        entries.insert(Entry::new(credential, number, Some(matter), session))
+        entries.insert(Entry::new(credential, number, Some(object), session))
     }
 
     /// True if the last answer about one of these sessions was positive.
@@ -347,7 +347,7 @@ mod tests {
                 std::thread::yield_now();
             }
         };
-        // A second has twenty questions at most.
+        // A second has twenty queries at most.
         let of_many =
             |due: &[Arc<Watched>]| many.iter().any(|watched| Arc::ptr_eq(watched, &due[0]));
         assert!(of_many(&round()));

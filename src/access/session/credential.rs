@@ -158,10 +158,10 @@ impl Secret {
     }
 
     /// Hash of a credential together with the object of a query.
-    pub(super) fn matter(&self, credential: Credential, matter: &QueryObject) -> Credential {
+    pub(super) fn with_object(&self, credential: Credential, object: &QueryObject) -> Credential {
         let mut parts = Parts::new(self);
         parts.add("credential", &credential.0);
-        match matter {
+        match object {
             QueryObject::Console(console) => {
                 parts.add("console", console.name.as_bytes());
                 parts.add("guest", console.guest.as_bytes());

@@ -23,7 +23,7 @@ pub(super) struct Entry {
     /// Number of the session, unique in this process: an administrator can name it without a credential.
     pub(super) number: NonZeroU64,
     /// The console or channel, if the entry is not about the session itself.
-    pub(super) matter: Option<QueryObject>,
+    pub(super) object: Option<QueryObject>,
     /// The session's entry, if this is about a console or channel. It is held so that a logout reaches this entry.
     pub(super) session: Option<Arc<Entry>>,
     /// Hashes of the sessions that it may belong to, and of parts of their credentials.
@@ -67,14 +67,14 @@ impl Entry {
     pub(super) fn new(
         credential: Credential,
         number: NonZeroU64,
-        matter: Option<QueryObject>,
+        object: Option<QueryObject>,
         session: Option<Arc<Self>>,
     ) -> Self {
         let ended = token_below(session.as_ref());
         Self {
             credential,
             number,
-            matter,
+            object,
             session,
             sessions: Box::default(),
             turn: Semaphore::new(1),
@@ -179,7 +179,7 @@ impl Entry {
         });
         let (ends, refused) = match verdict {
             // For a console or channel, only the session identifies the visitor.
-            Ok(granted) if self.matter.is_none() => {
+            Ok(granted) if self.object.is_none() => {
                 let before = state.identity.replace(granted.identity.clone());
                 let ends = before.is_some_and(|before| before != granted.identity);
                 (ends, state.channels.replace(granted.channels.clone()))

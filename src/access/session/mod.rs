@@ -40,7 +40,7 @@ use query::{Queries, QueryObject, Verdict};
 /// Queries the app about visitors.
 pub(crate) struct Sessions {
     settings: config::Session,
-    question: Queries,
+    queries: Queries,
     logout: Vec<String>,
     switch: Vec<String>,
     /// True for each app that has the same address as the app that is queried about sessions.
@@ -146,11 +146,11 @@ impl Sessions {
     ) -> Option<Self> {
         let upstream = apps.get(config.session.app)?;
         let app = upstream.settings();
-        let question = Queries::new(&config.session, upstream)?;
+        let queries = Queries::new(&config.session, upstream)?;
         let below = |path: &String| query::below_root(path, app);
         let paths = |list: &[String]| list.iter().map(below).collect();
         Some(Self {
-            question,
+            queries,
             is_shared: cluster_key(config).is_some(),
             logout: paths(&config.session.logout),
             switch: paths(&config.session.switch),
@@ -204,8 +204,7 @@ impl Sessions {
         name: &str,
         console: Option<Console>,
     ) -> Result<Visitor, Denied> {
-        if !self.question.has_consoles()
-            || self.settings.open_tokens.iter().any(|open| open == name)
+        if !self.queries.has_consoles() || self.settings.open_tokens.iter().any(|open| open == name)
         {
             return Ok(visitor);
         }
@@ -225,7 +224,7 @@ impl Sessions {
         names: &[ChannelName],
     ) -> Result<Lease, Denied> {
         let mut parts = Vec::new();
-        if self.question.has_channels() {
+        if self.queries.has_channels() {
             for name in names {
                 parts.push(self.query_channel(&visitor, name).await?);
             }
@@ -255,16 +254,16 @@ impl Sessions {
             }
             Naming::Missing => Err(Denied::Forbidden),
             Naming::Unsaid => {
-                let matter = QueryObject::Channel(name.clone());
-                Ok(self.query_about(visitor.clone(), matter).await?.watch())
+                let object = QueryObject::Channel(name.clone());
+                Ok(self.query_about(visitor.clone(), object).await?.watch())
             }
         }
     }
 
-    async fn query_about(&self, visitor: Visitor, matter: QueryObject) -> Result<Visitor, Denied> {
+    async fn query_about(&self, visitor: Visitor, object: QueryObject) -> Result<Visitor, Denied> {
         let entry = self
             .known
-            .matter(visitor.shown.whole, &visitor.entry, matter);
+            .object_entry(visitor.shown.whole, &visitor.entry, object);
         let settled = self
             .response(&entry, &visitor.headers, &visitor.shown)
             .await;
@@ -290,7 +289,7 @@ impl Sessions {
 
     /// Closes connections that have been idle for too long; to be called about once a second.
     pub(crate) fn close_idle(&self) {
-        self.question.close_idle();
+        self.queries.close_idle();
     }
 
     /// Repeats due queries about open connections: one for each credential, no matter how many connections it has. To
@@ -395,7 +394,7 @@ impl Sessions {
 
     async fn put(&self, entry: &Entry, visitor: &HeaderMap, token: &CancellationToken) -> Verdict {
         let asked = Instant::now();
-        let verdict = self.question.send(entry.matter.as_ref(), visitor).await;
+        let verdict = self.queries.send(entry.object.as_ref(), visitor).await;
         match (&verdict, entry.session()) {
             (Err(denied), Some(session)) if denied.is_no() => {
                 self.confirm(session, visitor, asked).await;
@@ -419,7 +418,7 @@ impl Sessions {
         let earliest = refused.checked_sub(self.settings.allow_cache);
         if session.response_since(earliest).is_none() {
             let (token, asked) = (session.token(), Instant::now());
-            let verdict = self.question.send(None, visitor).await;
+            let verdict = self.queries.send(None, visitor).await;
             session.store_response(&verdict, asked, &token);
         }
     }

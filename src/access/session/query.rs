@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 use crate::access::session::{Denied, Identity};
 use crate::config::{
-    self, ChannelName, ChannelPattern, PLACE_OF_CHANNEL, PLACE_OF_GUEST, PLACE_OF_KIND,
-    PLACE_OF_NAME,
+    self, CHANNEL_PLACEHOLDER, ChannelName, ChannelPattern, GUEST_PLACEHOLDER, KIND_PLACEHOLDER,
+    NAME_PLACEHOLDER,
 };
 use crate::http::{Context, Forwarded, Head, apply_to_request};
 use crate::net::{ConnectError, Peer};
@@ -95,7 +95,7 @@ impl Queries {
     /// Creates the queries of a configuration, if there are any.
     pub(super) fn new(settings: &config::Session, upstream: &Upstream) -> Option<Self> {
         let app = upstream.settings();
-        // Its own connections and workers: a busy app still answers, and questions take no more than their share.
+        // Its own connections and workers: a busy app still answers, and queries take no more than their share.
         let share = config::App {
             workers: settings.workers,
             queue: QUEUE,
@@ -145,15 +145,15 @@ impl Queries {
 
     /// Queries the app about a session, or about one console or channel for it. `visitor` is the result of
     /// [`visitor`].
-    pub(super) async fn send(&self, matter: Option<&QueryObject>, visitor: &HeaderMap) -> Verdict {
-        let path = match (matter, &self.console, &self.channel) {
+    pub(super) async fn send(&self, object: Option<&QueryObject>, visitor: &HeaderMap) -> Verdict {
+        let path = match (object, &self.console, &self.channel) {
             (Some(QueryObject::Console(console)), Some(path), _) => path
-                .replace(PLACE_OF_GUEST, &segment(&console.guest)?)
-                .replace(PLACE_OF_NAME, &segment(&console.name)?)
-                .replace(PLACE_OF_KIND, console.kind.as_str()),
+                .replace(GUEST_PLACEHOLDER, &segment(&console.guest)?)
+                .replace(NAME_PLACEHOLDER, &segment(&console.name)?)
+                .replace(KIND_PLACEHOLDER, console.kind.as_str()),
             // The name of a channel holds nothing that would have to be encoded.
             (Some(QueryObject::Channel(name)), _, Some(path)) => {
-                path.replace(PLACE_OF_CHANNEL, name.as_str())
+                path.replace(CHANNEL_PLACEHOLDER, name.as_str())
             }
             // Without a query of its own, an object is as open as the session.
             _ => self.session.clone(),
@@ -166,7 +166,7 @@ impl Queries {
         let uri = uri.map_err(|error| broken(format!("{path}: {error}")))?;
         let requester = Requester::unknown(address(visitor));
         let mut request = self.request(uri, visitor);
-        let kind = match matter {
+        let kind = match object {
             None => "session",
             Some(QueryObject::Console(_)) => "console",
             Some(QueryObject::Channel(_)) => "channel",
@@ -176,8 +176,8 @@ impl Queries {
             HeaderName::from_static(QUERY_HEADER),
             HeaderValue::from_static(kind),
         );
-        if let Some(matter) = matter {
-            matter.set_headers(request.headers_mut());
+        if let Some(object) = object {
+            object.set_headers(request.headers_mut());
         }
         let answer = match self.upstream.send(request, requester).await {
             Ok(answer) => answer,
@@ -192,7 +192,7 @@ impl Queries {
             403 => Err(Denied::Forbidden),
             // The client gets the same refusal for an object that does not exist and for one that is hidden from
             // it.
-            404 if matter.is_some() => Err(Denied::Forbidden),
+            404 if object.is_some() => Err(Denied::Forbidden),
             _ => Err(broken(format!("it answered {status} to the question"))),
         }
     }

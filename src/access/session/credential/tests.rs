@@ -40,10 +40,10 @@ fn every_difference_in_what_the_app_is_told_is_one() {
         of(&[("cookie", "a=1"), ("host", "a.example")]),
         of(&[("cookie", "a=1"), ("x-forwarded-proto", "https")]),
         Secret::new().hashes(&told(&[("cookie", "a=1")]), &[]).whole,
-        secret.matter(cookie, &console("vm", ConsoleKind::Serial)),
-        secret.matter(cookie, &console("vm", ConsoleKind::Graphical)),
-        secret.matter(cookie, &console("vm-console", ConsoleKind::Graphical)),
-        secret.matter(
+        secret.with_object(cookie, &console("vm", ConsoleKind::Serial)),
+        secret.with_object(cookie, &console("vm", ConsoleKind::Graphical)),
+        secret.with_object(cookie, &console("vm-console", ConsoleKind::Graphical)),
+        secret.with_object(
             cookie,
             &QueryObject::Channel(ChannelName::parse("vm").expect("a name")),
         ),
