@@ -130,15 +130,13 @@ impl Directory {
         let Some(known) = request.headers_mut().remove(IF_RANGE) else {
             return;
         };
-        let mut question = Request::new(empty());
-        *question.method_mut() = Method::HEAD;
-        *question.uri_mut() = request.uri().clone();
+        let mut head = Request::new(empty());
+        *head.method_mut() = Method::HEAD;
+        *head.uri_mut() = request.uri().clone();
         if let Some(accept) = request.headers().get(ACCEPT_ENCODING) {
-            question
-                .headers_mut()
-                .insert(ACCEPT_ENCODING, accept.clone());
+            head.headers_mut().insert(ACCEPT_ENCODING, accept.clone());
         }
-        let now = self.service().try_call(question).await;
+        let now = self.service().try_call(head).await;
         let is_same = now.is_ok_and(|now| {
             [ETAG, LAST_MODIFIED]
                 .iter()

@@ -75,7 +75,7 @@ impl TokenApi {
         let stream = dial(&endpoint, |_| true, self.tls.as_ref(), *timeout).await;
         let stream = stream.map_err(|error| error.to_string())?;
         let target = format!("{}{}{}", url.before, encoded(token.plain()), url.after);
-        let question = Request::get(target)
+        let builder = Request::get(target)
             .header(header::HOST, url.authority.as_str())
             .header(header::ACCEPT, "application/json, text/plain")
             .header(
@@ -84,8 +84,8 @@ impl TokenApi {
             )
             .header(header::CONNECTION, "close");
         let headers = self.headers().await?.into_iter();
-        let request = headers.fold(question, |question, (name, value)| {
-            question.header(name, value)
+        let request = headers.fold(builder, |builder, (name, value)| {
+            builder.header(name, value)
         });
         let request = request
             .body(Empty::<Bytes>::new())

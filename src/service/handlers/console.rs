@@ -109,10 +109,10 @@ impl Console {
         &self,
         mut exchange: Exchange<'_>,
     ) -> Result<Response<Body>, Refusal> {
-        let question = self.shared.parse_request(&exchange.request);
-        if let Some(question) = question.transpose() {
-            let answered = match question {
-                Ok(question) => Box::pin(self.answer(question, &mut exchange)).await,
+        let viewers_request = self.shared.parse_request(&exchange.request);
+        if let Some(viewers_request) = viewers_request.transpose() {
+            let answered = match viewers_request {
+                Ok(viewers_request) => Box::pin(self.answer(viewers_request, &mut exchange)).await,
                 Err(refusal) => Err(refusal),
             };
             return match answered {
@@ -319,7 +319,7 @@ impl Console {
     /// Responds to a page's request about the viewers of a console, for a visitor who may open it.
     async fn answer(
         &self,
-        question: ViewersRequest,
+        viewers_request: ViewersRequest,
         exchange: &mut Exchange<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let (found, _) = self.find(exchange).await?;
@@ -347,7 +347,7 @@ impl Console {
         if is_single_use && !is_there {
             return Err(not_admitted(&LinkError::Used));
         }
-        if let (ViewersRequest::Events, Some(view)) = (question, &view) {
+        if let (ViewersRequest::Events, Some(view)) = (viewers_request, &view) {
             // It lasts as long as a console, and its token is checked as often.
             let permit = self
                 .permits
@@ -378,7 +378,7 @@ impl Console {
                 &self.shutdown,
             ));
         }
-        SharedConsoles::answer(question, view.as_ref(), &settings, name.as_deref())
+        SharedConsoles::answer(viewers_request, view.as_ref(), &settings, name.as_deref())
     }
 
     /// The times at which the token of a target is checked again.

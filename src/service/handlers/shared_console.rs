@@ -186,7 +186,7 @@ impl SharedConsoles {
 
     /// Responds to a request about viewers or the keyboard, except a request for events.
     pub(super) fn answer(
-        question: ViewersRequest,
+        request: ViewersRequest,
         view: Option<&ConsoleView>,
         settings: &config::ConsoleSharing,
         name: Option<&str>,
@@ -198,7 +198,7 @@ impl SharedConsoles {
                 "name your viewer: viewer=NAME, as in the address of its WebSocket",
             )),
         };
-        match question {
+        match request {
             ViewersRequest::Now | ViewersRequest::Events => {}
             ViewersRequest::Take => {
                 let (view, name) = viewer()?;

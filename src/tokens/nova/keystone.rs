@@ -149,7 +149,7 @@ impl Keystone {
         } else {
             "/v3/auth/tokens"
         };
-        let body = question(&self.settings.login, secret).to_string();
+        let body = login_body(&self.settings.login, secret).to_string();
         let request = Request::post("/").header(header::CONTENT_TYPE, "application/json");
         let reply = self.client.send(url, path, request, body.into_bytes());
         let reply = reply.await?;
@@ -221,7 +221,7 @@ fn parse_time(text: &str) -> Option<PrimitiveDateTime> {
 }
 
 /// The body of a login.
-fn question(login: &NovaLogin, secret: &Secret) -> Value {
+fn login_body(login: &NovaLogin, secret: &Secret) -> Value {
     let domain = |domain: &Domain| match domain {
         Domain::Name(name) => json!({ "name": name }),
         Domain::Id(id) => json!({ "id": id }),
@@ -325,7 +325,7 @@ mod tests {
             id: "ID".to_owned(),
             secret: SecretPlace::Environment("X".to_owned()),
         };
-        let asked = question(&credential, &secret);
+        let asked = login_body(&credential, &secret);
         assert_eq!(asked.pointer("/auth/scope"), None);
         let user = NovaLogin::Password {
             user: "nova".to_owned(),
@@ -334,7 +334,7 @@ mod tests {
             project_domain: Domain::default(),
             password: SecretPlace::Environment("X".to_owned()),
         };
-        let asked = question(&user, &secret);
+        let asked = login_body(&user, &secret);
         let at = |place: &str| asked.pointer(place).and_then(Value::as_str);
         assert_eq!(
             at("/auth/identity/password/user/domain/id"),
