@@ -41,7 +41,7 @@ use crate::telemetry::Tunnel;
 
 pub(crate) use held::Place;
 pub(crate) use instruct::{Fault, drop_grip_headers, is_instruction};
-pub(crate) use next::{AppSender, Question, QuestionKind};
+pub(crate) use next::{AppSender, FollowUp, FollowUpKind};
 pub(crate) use post::{Events, SendEvents, Unsent};
 pub(crate) use publish::{Items, Order};
 pub(crate) use resumable_streams::{Key, ResumableStreams};

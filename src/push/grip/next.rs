@@ -16,18 +16,18 @@ use super::instruct::{Hold, Instruct, is_instruction};
 const TRIES: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
-/// A request of a held connection.
+/// A follow-up request of a held connection to its app.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Question {
+pub(crate) struct FollowUp {
     /// The purpose.
-    pub kind: QuestionKind,
+    pub kind: FollowUpKind,
     /// Names and last ids of the channels, for `Grip-Last`.
     pub last: Vec<(String, String)>,
 }
 
 /// The purposes of a request of a held connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum QuestionKind {
+pub(crate) enum FollowUpKind {
     /// GET the continuation of a stream at this address.
     Next(String),
     /// POST to this address that the client has left.
@@ -41,7 +41,7 @@ pub(super) type ResponseFuture =
     Pin<Box<dyn Future<Output = Result<(Parts, Bytes), String>> + Send>>;
 
 /// Sends a request of a held connection.
-pub(crate) type AppSender = Arc<dyn Fn(Question) -> ResponseFuture + Send + Sync>;
+pub(crate) type AppSender = Arc<dyn Fn(FollowUp) -> ResponseFuture + Send + Sync>;
 
 /// Fetches the continuation of a stream, in several tries.
 ///
@@ -56,11 +56,11 @@ pub(super) async fn fetch(
     let mut tries = 0;
     loop {
         tries += 1;
-        let question = Question {
-            kind: QuestionKind::Next(uri.clone()),
+        let follow_up = FollowUp {
+            kind: FollowUpKind::Next(uri.clone()),
             last: last.clone(),
         };
-        let reason = match sender(question).await {
+        let reason = match sender(follow_up).await {
             Ok((parts, body)) if parts.status.is_success() => return read(&parts, body),
             // The app does not want to continue it.
             Ok((parts, _)) if !parts.status.is_server_error() => {

@@ -15,7 +15,7 @@ use crate::hub::End;
 use super::held::{Event, Held, Place};
 use super::instruct::{AppResponse, Hold, Instruct, is_instruction};
 use super::item::{Action, Item, ResponseBody, ResponseForm};
-use super::next::{AppSender, Question, QuestionKind};
+use super::next::{AppSender, FollowUp, FollowUpKind};
 use super::stream;
 use super::{Continuation, HoldError};
 
@@ -63,12 +63,12 @@ pub(super) async fn hold(
             return Ok(own.into_response());
         }
         has_ended |= reason == Again::Ended;
-        let question = Question {
-            kind: QuestionKind::Again,
+        let follow_up = FollowUp {
+            kind: FollowUpKind::Again,
             last,
         };
         // A client whose request cannot be repeated comes back itself.
-        let Ok((parts, body)) = sender(question).await else {
+        let Ok((parts, body)) = sender(follow_up).await else {
             return Ok(own.into_response());
         };
         if !is_instruction(&parts.headers) {

@@ -22,7 +22,7 @@ use super::heartbeat::Heartbeat;
 use super::held::{Event, Held, Place};
 use super::instruct::{Instruct, Link};
 use super::item::{Action, Item};
-use super::next::{AppSender, Question, QuestionKind, fetch, random};
+use super::next::{AppSender, FollowUp, FollowUpKind, fetch, random};
 use super::resumable_streams::Ticket;
 use super::{Continuation, HoldError};
 
@@ -274,11 +274,11 @@ impl Pieces for Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         if let Some(uri) = self.gone.take() {
-            let question = Question {
-                kind: QuestionKind::Gone(uri),
+            let follow_up = FollowUp {
+                kind: FollowUpKind::Gone(uri),
                 last: Vec::new(),
             };
-            let told = (self.sender)(question);
+            let told = (self.sender)(follow_up);
             self.place.tasks.spawn(async move {
                 let _ = told.await;
             });

@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Uri, response};
 
 use crate::http::{Context, Head, Refusal, drop_method_overrides};
-use crate::push::grip::{AppSender, Question, QuestionKind};
+use crate::push::grip::{AppSender, FollowUp, FollowUpKind};
 use crate::service::app_requests::{AppRequests, collect};
 use crate::service::grip_keys::GripKeys;
 use crate::service::handlers::grip::apps::GripApp;
@@ -68,9 +68,9 @@ impl Visitor {
     /// Returns the callback with which a held connection sends requests.
     pub(super) fn sender(self) -> AppSender {
         let visitor = Arc::new(self);
-        Arc::new(move |question| {
+        Arc::new(move |follow_up| {
             let visitor = Arc::clone(&visitor);
-            Box::pin(async move { visitor.send(question).await })
+            Box::pin(async move { visitor.send(follow_up).await })
         })
     }
 
@@ -79,13 +79,13 @@ impl Visitor {
         self.parts.clone()
     }
 
-    async fn send(&self, question: Question) -> Result<(response::Parts, Bytes), String> {
-        let parts = self.request(&question)?;
+    async fn send(&self, follow_up: FollowUp) -> Result<(response::Parts, Bytes), String> {
+        let parts = self.request(&follow_up)?;
         let mut own = HeaderMap::new();
-        if !question.last.is_empty() {
-            own.insert(HeaderName::from_static("grip-last"), last(&question.last)?);
+        if !follow_up.last.is_empty() {
+            own.insert(HeaderName::from_static("grip-last"), last(&follow_up.last)?);
         }
-        let has_left = matches!(question.kind, QuestionKind::Gone(_));
+        let has_left = matches!(follow_up.kind, FollowUpKind::Gone(_));
         let turn = self.turns.take(has_left).await?;
         let answered = self.submit(parts, Bytes::new(), own).await;
         drop(turn);
@@ -112,18 +112,18 @@ impl Visitor {
         Ok((parts, body))
     }
 
-    fn request(&self, question: &Question) -> Result<Parts, String> {
+    fn request(&self, follow_up: &FollowUp) -> Result<Parts, String> {
         let mut parts = self.parts.clone();
-        match &question.kind {
-            QuestionKind::Next(uri) => {
+        match &follow_up.kind {
+            FollowUpKind::Next(uri) => {
                 parts.method = Method::GET;
                 parts.uri = resolve(&self.parts.uri, uri)?;
             }
-            QuestionKind::Gone(uri) => {
+            FollowUpKind::Gone(uri) => {
                 parts.method = Method::POST;
                 parts.uri = resolve(&self.parts.uri, uri)?;
             }
-            QuestionKind::Again => {
+            FollowUpKind::Again => {
                 if !matches!(parts.method, Method::GET | Method::HEAD) {
                     return Err(format!("a {} is not repeated", parts.method));
                 }
