@@ -159,10 +159,10 @@ impl Channel {
         subscribers.here.insert(subscriber)
     }
 
-    pub(super) fn leave(&self, place: usize) {
+    pub(super) fn leave(&self, key: usize) {
         let mut subscribers = self.subscribers();
         subscribers.changed = true;
-        subscribers.here.try_remove(place);
+        subscribers.here.try_remove(key);
     }
 
     pub(super) fn is_listened_to(&self) -> bool {

@@ -84,14 +84,14 @@ impl Hub {
     /// Stops publishing, closes the store and makes the snapshot. Blocks until all published messages are on disk.
     /// Messages that arrive meanwhile are refused and can be published at the other process.
     pub(crate) fn take_snapshot(&self) -> HubSnapshot {
-        let places = lock(&self.0.places);
+        let sequence = lock(&self.0.sequence);
         self.0.is_handed_over.store(true, Ordering::Release);
-        drop(places);
+        drop(sequence);
         if let Some(store) = self.0.store.load_full() {
             store.end();
         }
         // The last messages on disk have their places only now.
-        let last = lock(&self.0.places).last();
+        let last = lock(&self.0.sequence).last();
         let channels = self.channels_now();
         let packed = channels
             .iter()

@@ -121,7 +121,7 @@ struct HubState {
     settings: ArcSwap<Settings>,
     channels: RwLock<HashMap<ChannelName, Arc<Channel>>>,
     /// The sequence; locked while a message gets its offset.
-    places: Arc<Mutex<Sequence>>,
+    sequence: Arc<Mutex<Sequence>>,
     /// The offsets that closed channels have lost. Their least is the highest offset that was already trimmed from the
     /// cluster stream when this node joined.
     closed: Mutex<ClosedFloors>,
@@ -180,7 +180,7 @@ impl Hub {
             dismissed: AtomicBool::new(false),
             settings: ArcSwap::from_pointee(settings),
             channels: RwLock::default(),
-            places: Arc::new(Mutex::new(Sequence::new(last))),
+            sequence: Arc::new(Mutex::new(Sequence::new(last))),
             head: AtomicU64::new(last),
             subscribers: Shares::new(config.hub.subscribers as u64, Parts::from(&config.limits)),
             made: Shares::new(config.hub.channels as u64, Parts::from(&config.limits)),
@@ -313,8 +313,8 @@ impl Hub {
             address,
             session: lease.as_ref().and_then(Lease::session),
         };
-        let place = self.0.subscribers.take(client, 1);
-        let place = place.map_err(|denied| match denied {
+        let share = self.0.subscribers.take(client, 1);
+        let share = share.map_err(|denied| match denied {
             Denied::All => {
                 self.0.metrics.refuse("full");
                 SubscribeError::Full(settings.hub.subscribers)
@@ -330,7 +330,7 @@ impl Hub {
         if let Some(channel) = channels.iter().find(|channel| behind && channel.is_kept()) {
             return Err(SubscribeError::Unread(channel.name.clone()));
         }
-        Ok(Subscription::new(self, channels, place, from, lease))
+        Ok(Subscription::new(self, channels, share, from, lease))
     }
 
     fn channels_for(
@@ -383,7 +383,7 @@ impl Hub {
     /// Takes and releases the locks that every message needs, as a health check: if this does not return, the
     /// process is stuck.
     pub(crate) fn check_locks(&self) {
-        drop(lock(&self.0.places));
+        drop(lock(&self.0.sequence));
         drop(self.channels_now());
     }
 

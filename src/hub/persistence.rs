@@ -239,7 +239,7 @@ impl Hub {
 /// hub owns the store.
 pub(super) struct DiskOrder {
     hub: Weak<HubState>,
-    places: Arc<Mutex<Sequence>>,
+    sequence: Arc<Mutex<Sequence>>,
 }
 
 impl DiskOrder {
@@ -262,7 +262,7 @@ impl DiskOrder {
     pub(super) fn of(hub: &Hub) -> Self {
         Self {
             hub: Arc::downgrade(&hub.0),
-            places: Arc::clone(&hub.0.places),
+            sequence: Arc::clone(&hub.0.sequence),
         }
     }
 }
@@ -270,7 +270,7 @@ impl DiskOrder {
 impl Order for DiskOrder {
     fn number(&self, appends: &mut [Append], beyond: u64) {
         self.find_repeated(appends);
-        let mut next = lock(&self.places).reserve(beyond);
+        let mut next = lock(&self.sequence).reserve(beyond);
         let mut here: HashMap<(Box<str>, Digest), u64> = HashMap::new();
         for append in appends.iter_mut().filter(|append| append.is_new()) {
             let digest = append.record.id.filter(|_| append.unique != Unique::Never);
@@ -293,12 +293,12 @@ impl Order for DiskOrder {
     fn show(&self, appends: &[Append]) -> bool {
         let new = appends.iter().filter(|append| append.is_new());
         let Some(last) = new.map(|append| append.record.offset).max() else {
-            lock(&self.places).release();
+            lock(&self.sequence).release();
             return true;
         };
         let hub = self.hub.upgrade().map(Hub);
-        let mut places = lock(&self.places);
-        if !places.fill(last) {
+        let mut sequence = lock(&self.sequence);
+        if !sequence.fill(last) {
             return false;
         }
         let Some(hub) = hub else {
@@ -306,29 +306,29 @@ impl Order for DiskOrder {
         };
         hub.show(appends);
         hub.0.head.store(last, Ordering::Release);
-        drop(places);
+        drop(sequence);
         hub.wake(appends);
         true
     }
 
     fn give_up(&self) {
-        lock(&self.places).release();
+        lock(&self.sequence).release();
     }
 
     fn found(&self, recovered: Recovered) {
         let Some(hub) = self.hub.upgrade().map(Hub) else {
             return;
         };
-        let mut places = lock(&self.places);
-        let last = places.last().max(recovered.last);
-        places.set(last);
-        drop(places);
+        let mut sequence = lock(&self.sequence);
+        let last = sequence.last().max(recovered.last);
+        sequence.set(last);
+        drop(sequence);
         hub.0.epochs.store(Arc::new(recovered.epochs.clone()));
         hub.restore(recovered);
         // Only now: up to the head all is there.
-        let places = lock(&self.places);
-        hub.0.head.store(places.last(), Ordering::Release);
-        drop(places);
+        let sequence = lock(&self.sequence);
+        hub.0.head.store(sequence.last(), Ordering::Release);
+        drop(sequence);
         hub.0.behind.store(false, Ordering::Release);
     }
 }

@@ -138,21 +138,21 @@ impl Hub {
             return self.keep(&channel, draft);
         }
         let own = draft.id.take();
-        let mut places = lock(&self.0.places);
+        let mut sequence = lock(&self.0.sequence);
         if let Some(before) = own.and_then(|id| channel.ids().find(&id)) {
             return Ok(Published(Outcome::Now(self.id(before))));
         }
         if self.0.is_handed_over.load(Ordering::Acquire) {
             return Err(PublishError::Moving);
         }
-        let offset = places.take();
+        let offset = sequence.take();
         let id = self.id(offset);
         let (time, came) = (now_milliseconds(), Instant::now());
         let message = Message::new(id.clone(), name.clone(), draft, time, came);
         channel.append(Arc::new(message));
         channel.remember(own, offset, came);
         self.0.head.store(offset, Ordering::Release);
-        drop(places);
+        drop(sequence);
         channel.metrics.messages.inc();
         channel.wake();
         Ok(Published(Outcome::Now(id)))

@@ -87,26 +87,26 @@ mod tests {
 
     #[test]
     fn what_waits_comes_behind_what_is_shown_meanwhile() {
-        let mut places = Sequence::new(10);
-        assert_eq!(places.reserve(0), 11);
-        assert_eq!(places.take(), 11, "it does not wait");
-        assert!(!places.fill(13), "the place is another's");
-        let first = places.reserve(13);
+        let mut sequence = Sequence::new(10);
+        assert_eq!(sequence.reserve(0), 11);
+        assert_eq!(sequence.take(), 11, "it does not wait");
+        assert!(!sequence.fill(13), "the place is another's");
+        let first = sequence.reserve(13);
         assert_eq!(first, 11 + 1 + LEAST_ROOM);
-        assert_eq!((places.take(), places.take()), (12, 13));
-        assert!(places.fill(first + 2));
-        assert_eq!(places.take(), first + 3);
+        assert_eq!((sequence.take(), sequence.take()), (12, 13));
+        assert!(sequence.fill(first + 2));
+        assert_eq!(sequence.take(), first + 3);
     }
 
     #[test]
     fn alone_messages_on_disk_follow_each_other_and_a_refused_one_leaves_no_gap() {
-        let mut places = Sequence::new(0);
-        assert_eq!(places.reserve(0), 1);
-        assert!(places.fill(1));
-        assert_eq!(places.reserve(0), 2);
-        assert!(places.release());
-        assert_eq!(places.reserve(0), 2);
-        assert!(places.fill(4));
-        assert_eq!((places.last(), places.take()), (4, 5));
+        let mut sequence = Sequence::new(0);
+        assert_eq!(sequence.reserve(0), 1);
+        assert!(sequence.fill(1));
+        assert_eq!(sequence.reserve(0), 2);
+        assert!(sequence.release());
+        assert_eq!(sequence.reserve(0), 2);
+        assert!(sequence.fill(4));
+        assert_eq!((sequence.last(), sequence.take()), (4, 5));
     }
 }

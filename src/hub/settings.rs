@@ -74,18 +74,18 @@ impl Settings {
 impl Index {
     fn of(channels: &[config::Channel]) -> Self {
         let mut index = Self::default();
-        for (place, channel) in channels.iter().enumerate() {
+        for (position, channel) in channels.iter().enumerate() {
             match channel.name.name() {
                 Some(name) => {
-                    index.names.entry(name).or_insert(place);
+                    index.names.entry(name).or_insert(position);
                 }
-                None => index.add_pattern(&channel.name, place),
+                None => index.add_pattern(&channel.name, position),
             }
         }
         index
     }
 
-    fn add_pattern(&mut self, pattern: &ChannelPattern, place: usize) {
+    fn add_pattern(&mut self, pattern: &ChannelPattern, position: usize) {
         let text = pattern.to_string();
         let stars: Box<[bool]> = text.split('.').map(|word| word == "*").collect();
         let known = self.shapes.iter().position(|shape| shape.stars == stars);
@@ -97,7 +97,7 @@ impl Index {
             self.shapes.len() - 1
         });
         if let Some(shape) = self.shapes.get_mut(known) {
-            shape.patterns.entry(text).or_insert(place);
+            shape.patterns.entry(text).or_insert(position);
         }
     }
 

@@ -66,12 +66,12 @@ impl Hub {
         }
         let came = came_before(age);
         let message = Message::new(self.id(offset), name.clone(), draft, time, came);
-        let mut places = lock(&self.0.places);
+        let mut sequence = lock(&self.0.sequence);
         channel.append(Arc::new(message));
         channel.remember(own, offset, came);
-        places.set(offset);
+        sequence.set(offset);
         self.0.head.store(offset, Ordering::Release);
-        drop(places);
+        drop(sequence);
         channel.wake();
         offset
     }
@@ -87,9 +87,9 @@ impl Hub {
 
     /// Moves the head to this offset: no message up to it is still missing.
     pub(crate) fn advance(&self, offset: u64) {
-        let mut places = lock(&self.0.places);
-        let last = places.last().max(offset);
-        places.set(last);
+        let mut sequence = lock(&self.0.sequence);
+        let last = sequence.last().max(offset);
+        sequence.set(last);
         self.0.head.store(last, Ordering::Release);
     }
 
@@ -115,7 +115,7 @@ impl Hub {
         *lock(&self.0.closed) = ClosedFloors::default();
         self.0.head.store(0, Ordering::Release);
         drop(channels);
-        lock(&self.0.places).set(0);
+        lock(&self.0.sequence).set(0);
         // Who joins an old channel after this finds that it is not in the table any more.
         for subscriber in old.values().flat_map(|channel| channel.listeners()) {
             subscriber.dismiss();
@@ -186,12 +186,12 @@ mod tests {
         let config = Config::parse("[[channel]]\nname = 'a'\n", "noren.toml");
         let hub = Hub::new(&config.expect("a configuration"), None).expect("a hub");
         let names = [ChannelName::parse("a").expect("a name")];
-        let place = hub.0.subscribers.take(Client::default(), 1);
-        let place = place.expect("there is room");
+        let share = hub.0.subscribers.take(Client::default(), 1);
+        let share = share.expect("there is room");
         let channels = hub.channels_for(Client::default(), &names);
         let channels = channels.expect("they are there");
         hub.start_anew();
-        let mut late = Subscription::new(&hub, channels, place, From::Now, None);
+        let mut late = Subscription::new(&hub, channels, share, From::Now, None);
         assert!(
             matches!(late.try_next(), Some(Next::End(End::Stopping))),
             "it would wait in a channel that gets no messages"

@@ -23,7 +23,7 @@ pub(super) struct Subscriber {
     /// Transport and client; on the admin socket there is no client address.
     caller: OnceLock<(&'static str, Peer)>,
     /// Offset of its position: the last message it has taken.
-    place: AtomicU64,
+    position: AtomicU64,
     /// User name, if the session has one.
     pub(super) name: Option<String>,
     /// Number of its session.
@@ -40,7 +40,7 @@ impl Subscriber {
             number: LAST.fetch_add(1, Ordering::Relaxed) + 1,
             since: Instant::now(),
             caller: OnceLock::new(),
-            place: AtomicU64::new(0),
+            position: AtomicU64::new(0),
             name,
             session,
         })
@@ -65,12 +65,12 @@ impl Subscriber {
         self.caller.get().copied()
     }
 
-    pub(super) fn place(&self) -> u64 {
-        self.place.load(Ordering::Relaxed)
+    pub(super) fn position(&self) -> u64 {
+        self.position.load(Ordering::Relaxed)
     }
 
-    pub(super) fn moves_to(&self, place: u64) {
-        self.place.store(place, Ordering::Relaxed);
+    pub(super) fn moves_to(&self, position: u64) {
+        self.position.store(position, Ordering::Relaxed);
     }
 
     pub(super) fn is_asked(&self) -> bool {

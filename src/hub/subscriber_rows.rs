@@ -81,5 +81,5 @@ fn row(subscriber: &Arc<Subscriber>) -> SubscriptionOverview {
 }
 
 fn lag_in(channel: &Channel, subscriber: &Subscriber) -> u64 {
-    channel.history().lag(subscriber.place()).0
+    channel.history().lag(subscriber.position()).0
 }

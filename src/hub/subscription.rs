@@ -28,14 +28,14 @@ pub(crate) struct Subscription {
     hub: Hub,
     subscriber: Arc<Subscriber>,
     joined: Vec<Joined>,
-    place: u64,
+    position: u64,
     /// Offset up to which it catches up with older messages; that does not count as lag.
     catching_up: u64,
     reset: Option<Reset>,
     lease: Option<Box<Leased>>,
     line: Option<Box<audit::Opened>>,
     /// Share of the limit on subscribers.
-    _place: Share,
+    _share: Share,
 }
 
 /// Permission to subscribe, if one is needed.
@@ -154,7 +154,7 @@ impl Subscription {
     pub(super) fn new(
         hub: &Hub,
         channels: Vec<Arc<Channel>>,
-        place: Share,
+        share: Share,
         from: From,
         lease: Option<Lease>,
     ) -> Self {
@@ -173,12 +173,12 @@ impl Subscription {
             hub: hub.clone(),
             subscriber,
             joined,
-            place: 0,
+            position: 0,
             catching_up: 0,
             reset: None,
             lease: lease.map(Leased::new).map(Box::new),
             line: None,
-            _place: place,
+            _share: share,
         };
         subscription.begin(from);
         // After it has joined its channels: either this sees the dismissal, or the dismissal sees the subscriber.
@@ -218,7 +218,7 @@ impl Subscription {
     fn begin(&mut self, from: From) {
         let head = self.hub.head();
         self.catching_up = head;
-        let (place, resumes) = match from {
+        let (position, resumes) = match from {
             From::Now => (head, false),
             From::Earliest => (0, false),
             From::Unknown => {
@@ -234,20 +234,20 @@ impl Subscription {
                 if known.as_ref().is_none_or(forgot) {
                     self.reset = Some(Reset::Restarted);
                 }
-                let place = known.as_ref().map_or(0, |resumed| resumed.offset);
+                let position = known.as_ref().map_or(0, |resumed| resumed.offset);
                 // Another node of a cluster may have been further than this one is.
                 let last = if self.hub.0.sequencer.stream().is_some() {
-                    place
+                    position
                 } else {
-                    place.min(head)
+                    position.min(head)
                 };
                 (last, known.is_some())
             }
         };
-        self.set_position(place);
+        self.set_position(position);
         for joined in &mut self.joined {
             joined.told = joined.channel.history().floor();
-            if resumes && place < joined.told && self.reset.is_none() {
+            if resumes && position < joined.told && self.reset.is_none() {
                 self.reset = Some(Reset::Expired);
             }
         }
@@ -310,7 +310,7 @@ impl Subscription {
     }
 
     fn has_lost(&self, joined: &Joined) -> bool {
-        let after = self.place.max(joined.told);
+        let after = self.position.max(joined.told);
         let (lag, gone) = joined.channel.history().lag(after);
         gone || (lag > self.hub.budget() && after >= self.catching_up)
     }
@@ -318,7 +318,7 @@ impl Subscription {
     /// The current position, as the cursor to resume with.
     #[must_use]
     pub(crate) fn position(&self) -> EventId {
-        self.hub.id(self.place)
+        self.hub.id(self.position)
     }
 
     /// Returns the next message, gap or end, if there is one already.
@@ -352,7 +352,7 @@ impl Subscription {
         }
         // All messages up to the head are in their histories, so none of another channel can come before them.
         let head = self.hub.head();
-        if head <= self.place {
+        if head <= self.position {
             return None;
         }
         let mut first: Option<(usize, Arc<Message>, u64)> = None;
@@ -360,7 +360,7 @@ impl Subscription {
             let found = joined
                 .channel
                 .history()
-                .next(self.place.max(joined.told), head);
+                .next(self.position.max(joined.told), head);
             match found {
                 Found::Nothing => {}
                 Found::Gap(through) => {
@@ -412,9 +412,9 @@ impl Subscription {
         self.joined.is_empty().then_some(Next::End(End::Refused))
     }
 
-    fn set_position(&mut self, place: u64) {
-        self.place = place;
-        self.subscriber.moves_to(place);
+    fn set_position(&mut self, position: u64) {
+        self.position = position;
+        self.subscriber.moves_to(position);
     }
 
     /// Counts a delivered message. The delay is measured only for messages that arrived after the subscription
@@ -471,7 +471,7 @@ impl Drop for Subscription {
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription")
-            .field("place", &self.place)
+            .field("position", &self.position)
             .finish_non_exhaustive()
     }
 }
