@@ -26,10 +26,10 @@
 //!
 //! Must not know subscribers, delivery, or policy: the hub decides which records are removed, and when.
 
+mod directory;
 mod encoding;
 mod error;
 mod file;
-mod place;
 mod queue;
 mod writer;
 
@@ -51,11 +51,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+pub(super) use self::directory::check;
+use self::directory::{HistoryDirectory, Lock};
 use self::error::DiskState;
 pub(super) use self::error::StoreError;
 use self::file::EPOCHS_KEPT;
-pub(super) use self::place::check;
-use self::place::{Lock, Place};
 pub(super) use self::queue::Append;
 use self::queue::{Queue, Refused};
 use self::writer::{Trouble, Writer};
@@ -185,7 +185,7 @@ impl Opened {
     /// [trouble](Store::trouble), which may end.
     pub(super) fn open(directory: &Path, epoch: &str) -> Result<(Self, Recovered), StoreError> {
         let queue = Arc::new(Queue::default());
-        let mut writer = Writer::new(Arc::clone(&queue), Place::new(directory), epoch);
+        let mut writer = Writer::new(Arc::clone(&queue), HistoryDirectory::new(directory), epoch);
         let (recovered, result) = writer.open();
         match result {
             Err(error) if !error.may_end() => Err(error),
@@ -197,7 +197,7 @@ impl Opened {
     /// is reported as trouble.
     pub(super) fn reopen(directory: &Path, epoch: &str, read: bool) -> Self {
         let queue = Arc::new(Queue::default());
-        let mut writer = Writer::new(Arc::clone(&queue), Place::new(directory), epoch);
+        let mut writer = Writer::new(Arc::clone(&queue), HistoryDirectory::new(directory), epoch);
         writer.reopen_later(read);
         Self(writer, queue)
     }

@@ -11,9 +11,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::directory::{HistoryDirectory, Lock};
 use super::error::{Doing, StoreError};
 use super::file::{Commit, HistoryFile, Key};
-use super::place::{Lock, Place};
 use super::queue::{Append, Queue, Trims};
 use super::{EpochStart, Order, Recovered};
 
@@ -38,7 +38,7 @@ pub(super) struct Trouble(Arc<Mutex<Option<StoreError>>>);
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: Arc<Queue>,
-    place: Place,
+    directory: HistoryDirectory,
     trouble: Trouble,
     /// The open file; `None` after an error, until it is opened again.
     file: Option<HistoryFile>,
@@ -80,10 +80,10 @@ impl Trouble {
 
 impl Writer {
     /// Creates a writer for a history that is not opened yet.
-    pub(super) fn new(queue: Arc<Queue>, place: Place, epoch: &str) -> Self {
+    pub(super) fn new(queue: Arc<Queue>, directory: HistoryDirectory, epoch: &str) -> Self {
         Self {
             queue,
-            place,
+            directory,
             trouble: Trouble::default(),
             file: None,
             epoch: epoch.to_owned(),
@@ -98,11 +98,11 @@ impl Writer {
     }
 
     pub(super) fn path(&self) -> Arc<Path> {
-        Arc::clone(&self.place.path)
+        Arc::clone(&self.directory.path)
     }
 
     pub(super) fn lock(&self) -> Lock {
-        self.place.lock()
+        self.directory.lock()
     }
 
     pub(super) fn trouble(&self) -> Trouble {
@@ -111,7 +111,7 @@ impl Writer {
 
     /// True while there is a history that has not been readable so far.
     pub(super) fn is_behind(&self) -> bool {
-        self.unread && self.place.has_history()
+        self.unread && self.directory.has_history()
     }
 
     /// Opens and reads the file, then records the start of its epoch.
@@ -146,7 +146,7 @@ impl Writer {
             writer.trims.merge(batch.trims);
             let result = writer.write(&mut batch.appends, order);
             if batch.overflowed && result.is_ok() {
-                let file = writer.place.path.display();
+                let file = writer.directory.path.display();
                 tracing::info!(%file, "the disk keeps up with the history again");
             }
             writer.queue.report_results(batch.appends, &result);
@@ -193,10 +193,11 @@ impl Writer {
         }
         let file = match self.file.take() {
             Some(file) => file,
-            None => self.place.open()?,
+            None => self.directory.open()?,
         };
         let tried = file.try_room(self.wanted);
-        tried.map_err(|error| StoreError::from_redb(&error, Doing::Writing, &self.place.path))?;
+        tried
+            .map_err(|error| StoreError::from_redb(&error, Doing::Writing, &self.directory.path))?;
         self.file = Some(file);
         self.commit(&[])
     }
@@ -229,9 +230,9 @@ impl Writer {
     }
 
     fn read(&mut self) -> Result<Recovered, StoreError> {
-        let file = self.place.open()?;
+        let file = self.directory.open()?;
         let read = file.read();
-        let described = |error| StoreError::from_redb(&error, Doing::Opening, &self.place.path);
+        let described = |error| StoreError::from_redb(&error, Doing::Opening, &self.directory.path);
         let mut recovered = read.map_err(described)?;
         let start = EpochStart {
             epoch: self.epoch.clone(),
@@ -241,16 +242,16 @@ impl Writer {
         self.start = Some(start);
         self.file = Some(file);
         self.unread = false;
-        self.place.mark_used();
+        self.directory.mark_used();
         Ok(recovered)
     }
 
     fn commit(&mut self, appends: &[Append]) -> Result<(), StoreError> {
         let file = match self.file.take() {
             Some(file) => file,
-            None => self.place.open()?,
+            None => self.directory.open()?,
         };
-        let path = &self.place.path;
+        let path = &self.directory.path;
         let described = |error, doing| StoreError::from_redb(&error, doing, path);
         if !self.stale.is_empty() {
             let stale = file.present(&self.stale);
@@ -283,7 +284,8 @@ impl Writer {
                 tracing::error!(%error, remedy, "messages of channels on disk are refused until they can be written");
             }
             (Ok(()), Some(_)) => {
-                tracing::info!(file = %self.place.path.display(), "messages of channels on disk are accepted again");
+                let file = self.directory.path.display();
+                tracing::info!(%file, "messages of channels on disk are accepted again");
             }
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! The location of a history: a locked directory, and the file in it, which is created once.
+//! The directory of a history, which is locked, and the file in it, which is created once.
 //!
 //! Opening may fail for lack of space, at the start or later; the owner retries it. Independent of threads and of
 //! the file's content.
@@ -24,9 +24,9 @@ const MAGIC: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lock(Arc<Mutex<Option<File>>>);
 
-/// The directory of a history.
+/// The locked directory of a history, with its file.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct HistoryDirectory {
     directory: PathBuf,
     pub path: Arc<Path>,
     lock: Lock,
@@ -61,7 +61,7 @@ impl Lock {
     }
 }
 
-impl Place {
+impl HistoryDirectory {
     pub(super) fn new(directory: &Path) -> Self {
         let path: Arc<Path> = directory.join(FILE).into();
         Self {
@@ -103,13 +103,13 @@ impl Place {
 /// that has it open. A full or read-only disk is no fault of the configuration: the store tries it again later.
 pub(crate) fn check(directory: &Path) -> Result<(), StoreError> {
     let path = directory.join(FILE);
-    let unless_it_may_end = |place: &Path, error: io::Error| {
+    let unless_it_may_end = |refused: &Path, error: io::Error| {
         if DiskState::of(&error) != DiskState::Other {
             return Ok(());
         }
         Err(StoreError::Unfit {
             directory: directory.to_owned(),
-            reason: Reason::new(place, Use::Write, &error),
+            reason: Reason::new(refused, Use::Write, &error),
         })
     };
     if let Err(error) = permission::writable(directory) {
