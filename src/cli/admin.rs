@@ -26,7 +26,7 @@ const RESPONSE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Arguments that locate the admin socket.
 #[derive(Debug, Args)]
-pub(super) struct Place {
+pub(super) struct AdminAddress {
     /// The configuration of the running Noren, which names its admin socket [default: /etc/noren/noren.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -35,7 +35,7 @@ pub(super) struct Place {
     socket: Option<PathBuf>,
 }
 
-impl Place {
+impl AdminAddress {
     /// Returns the socket named by the arguments, or by the configuration.
     pub(super) fn socket(self) -> Result<PathBuf, Failure> {
         if let Some(socket) = self.socket {

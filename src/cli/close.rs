@@ -8,7 +8,7 @@ use form_urlencoded::byte_serialize;
 use http::Method;
 use serde_json::Value;
 
-use crate::cli::admin::{Place, request};
+use crate::cli::admin::{AdminAddress, request};
 use crate::cli::{Failure, current_runtime, print};
 
 /// The arguments of `noren close`.
@@ -22,7 +22,7 @@ pub(super) struct Close {
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
     #[command(flatten)]
-    place: Place,
+    admin: AdminAddress,
 }
 
 impl Close {
@@ -31,7 +31,7 @@ impl Close {
             let name: String = byte_serialize(name.as_bytes()).collect();
             format!("user={name}")
         });
-        let socket = self.place.socket()?;
+        let socket = self.admin.socket()?;
         let runtime = current_runtime()?;
         let mut text = String::new();
         for what in self.ids.into_iter().chain(user) {

@@ -6,7 +6,7 @@ use clap::Args;
 use http::Method;
 use serde_json::Value;
 
-use crate::cli::admin::{Place, request};
+use crate::cli::admin::{AdminAddress, request};
 use crate::cli::status::consoles;
 use crate::cli::{Failure, current_runtime, print};
 
@@ -17,12 +17,12 @@ pub(super) struct Consoles {
     #[arg(long, value_name = "ID", value_parser = id)]
     keyboard: Option<String>,
     #[command(flatten)]
-    place: Place,
+    admin: AdminAddress,
 }
 
 impl Consoles {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let socket = self.place.socket()?;
+        let socket = self.admin.socket()?;
         let runtime = current_runtime()?;
         if let Some(id) = self.keyboard {
             let target = format!("/keyboard/{id}");

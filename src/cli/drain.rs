@@ -13,7 +13,7 @@ use noren::status::Status;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use crate::cli::admin::{Place, request};
+use crate::cli::admin::{AdminAddress, request};
 use crate::cli::{Failure, current_runtime, output, print};
 
 /// Time between two checks of an address.
@@ -40,7 +40,7 @@ pub(super) struct Drain {
     )]
     wait: Option<Duration>,
     #[command(flatten)]
-    place: Place,
+    admin: AdminAddress,
 }
 
 /// Requests and WebSockets in progress at an address.
@@ -56,7 +56,7 @@ impl Drain {
         let undo = if self.undo { "&undo=" } else { "" };
         let (app, address) = (encoded(&self.app), encoded(&self.address));
         let target = format!("/drain/{app}?address={address}{undo}");
-        let socket = self.place.socket()?;
+        let socket = self.admin.socket()?;
         let runtime = current_runtime()?;
         let answer = runtime.block_on(request(&socket, Method::POST, &target))?;
         let answer: Value = serde_json::from_slice(&answer).context("the answer of Noren")?;

@@ -8,7 +8,7 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 
-use crate::cli::admin::{Place, connect, run_with};
+use crate::cli::admin::{AdminAddress, connect, run_with};
 use crate::cli::{Failure, current_runtime, print};
 
 /// Size limit of an outcome; a configuration can have many faults.
@@ -18,7 +18,7 @@ const LONGEST_ANSWER: usize = 1024 * 1024;
 #[derive(Debug, Args)]
 pub(super) struct Order {
     #[command(flatten)]
-    place: Place,
+    admin: AdminAddress,
 }
 
 impl Order {
@@ -31,7 +31,7 @@ impl Order {
     }
 
     fn give(self, path: &str, refused: fn(anyhow::Error) -> Failure) -> Result<(), Failure> {
-        let socket = self.place.socket()?;
+        let socket = self.admin.socket()?;
         let request = Request::post(path)
             .header(HOST, "localhost")
             .header(CONTENT_LENGTH, 0)

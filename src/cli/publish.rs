@@ -22,7 +22,7 @@ use noren::text::percent::encoded;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
-use crate::cli::admin::{Place, connect, run_with};
+use crate::cli::admin::{AdminAddress, connect, run_with};
 use crate::cli::output::note;
 use crate::cli::{Failure, current_runtime, print, with_causes};
 
@@ -56,7 +56,7 @@ pub(super) struct Publish {
     #[arg(long)]
     print_id: bool,
     #[command(flatten)]
-    place: Place,
+    admin: AdminAddress,
 }
 
 /// A body of any kind.
@@ -99,7 +99,7 @@ impl Publish {
             request = request.header("Idempotency-Key", quoted(id));
         }
         let request = request.body(body).context("make the request")?;
-        let socket = self.place.socket()?;
+        let socket = self.admin.socket()?;
         let answer = current_runtime()?.block_on(async {
             let stream = connect(&socket).await?;
             let (mut sender, connection) = http1::handshake(stream).await?;

@@ -9,7 +9,7 @@ pub(in crate::cli) use table::consoles;
 use clap::Args;
 use http::Method;
 
-use crate::cli::admin::{Place, request};
+use crate::cli::admin::{AdminAddress, request};
 use crate::cli::output::print_json;
 use crate::cli::{Failure, current_runtime, print};
 
@@ -26,12 +26,12 @@ pub(super) struct Status {
     #[arg(long, value_name = "N", default_value_t = 200)]
     rows: usize,
     #[command(flatten)]
-    place: Place,
+    admin: AdminAddress,
 }
 
 impl Status {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let socket = self.place.socket()?;
+        let socket = self.admin.socket()?;
         let target = format!("/status?rows={}", self.rows);
         if self.watch {
             return Ok(watch::watch(&socket, &target)?);

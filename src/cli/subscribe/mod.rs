@@ -22,7 +22,7 @@ use noren::config::ChannelName;
 use noren::text::escape;
 use tokio::time::{sleep, timeout};
 
-use crate::cli::admin::{Place, run_with};
+use crate::cli::admin::{AdminAddress, run_with};
 use crate::cli::output::{note, print, print_json};
 use crate::cli::{Failure, current_runtime, with_causes};
 
@@ -63,7 +63,7 @@ pub(super) struct Subscribe {
     #[arg(long)]
     insecure: bool,
     #[command(flatten)]
-    place: Place,
+    admin: AdminAddress,
 }
 
 /// Parses a header in the syntax of curl.
@@ -99,7 +99,7 @@ impl Subscribe {
                         anyhow!("{reason} (one URL, or one or more channels, can be listened to)")
                     })?;
                 }
-                Source::admin(self.place.socket()?, channels)
+                Source::admin(self.admin.socket()?, channels)
             }
         };
         let reader = Reader {
