@@ -23,13 +23,13 @@ pub(super) struct Generate {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Write the man pages: noren(1), one for each command, and noren.toml(5).
-    Man(Place),
+    Man(OutputDirectory),
     /// Write the completions for bash, zsh and fish.
-    Completions(Place),
+    Completions(OutputDirectory),
 }
 
 #[derive(Debug, Args)]
-struct Place {
+struct OutputDirectory {
     /// The directory to write them to, made if it is missing
     #[arg(value_name = "DIR")]
     directory: PathBuf,
@@ -37,9 +37,9 @@ struct Place {
 
 impl Generate {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let (Place { directory }, files) = match self.what {
-            What::Man(place) => (place, pages()?),
-            What::Completions(place) => (place, completions()),
+        let (OutputDirectory { directory }, files) = match self.what {
+            What::Man(output) => (output, pages()?),
+            What::Completions(output) => (output, completions()),
         };
         fs::create_dir_all(&directory)
             .with_context(|| format!("make the directory {}", directory.display()))?;

@@ -95,9 +95,9 @@ struct Reader<'a> {
     files: usize,
 }
 
-/// The file and the depth of a directive.
+/// The file of a directive, and its depth in blocks and in included files.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct DirectiveContext<'a> {
     file: &'a Rc<str>,
     depth: usize,
     file_depth: usize,
@@ -114,19 +114,23 @@ impl Reader<'_> {
         let signs = signs(text);
         let mut rest = signs.as_slice();
         let name = Rc::from(file);
-        let place = Place {
+        let context = DirectiveContext {
             file: &name,
             depth: 0,
             file_depth,
         };
-        let read = self.block(&mut rest, place)?;
+        let read = self.block(&mut rest, context)?;
         if let Some((line, _)) = rest.first() {
             bail!("line {line}: there is a `}}` too many");
         }
         Ok(read)
     }
 
-    fn block(&mut self, rest: &mut &[(usize, Sign)], place: Place<'_>) -> Result<Vec<Directive>> {
+    fn block(
+        &mut self,
+        rest: &mut &[(usize, Sign)],
+        context: DirectiveContext<'_>,
+    ) -> Result<Vec<Directive>> {
         let mut directives = Vec::new();
         let mut words: Vec<String> = Vec::new();
         let mut begin = 0;
@@ -145,15 +149,15 @@ impl Reader<'_> {
                     continue;
                 }
                 Sign::End | Sign::Close => {}
-                Sign::Open if place.depth == DEEPEST => {
+                Sign::Open if context.depth == DEEPEST => {
                     bail!("line {line}: blocks are more than {DEEPEST} deep in each other");
                 }
                 Sign::Open => {
-                    let inside = Place {
-                        depth: place.depth + 1,
-                        ..place
+                    let nested = DirectiveContext {
+                        depth: context.depth + 1,
+                        ..context
                     };
-                    block = self.block(rest, inside)?;
+                    block = self.block(rest, nested)?;
                     match rest.split_first() {
                         Some((_, behind)) => *rest = behind,
                         None => bail!("line {line}: the block that begins here has no end"),
@@ -166,13 +170,13 @@ impl Reader<'_> {
             self.next += 1;
             let directive = Directive {
                 id: self.next,
-                file: Rc::clone(place.file),
+                file: Rc::clone(context.file),
                 line: begin,
                 words: std::mem::take(&mut words),
                 block,
                 has_block: *sign == Sign::Open,
             };
-            self.add(directive, place, &mut directives)?;
+            self.add(directive, context, &mut directives)?;
         }
         if !words.is_empty() {
             bail!("line {begin}: `{}` has no `;` at its end", words.join(" "));
@@ -184,7 +188,7 @@ impl Reader<'_> {
     fn add(
         &mut self,
         directive: Directive,
-        place: Place<'_>,
+        context: DirectiveContext<'_>,
         to: &mut Vec<Directive>,
     ) -> Result<()> {
         let included = match directive.name() {
@@ -197,7 +201,7 @@ impl Reader<'_> {
         };
         for (name, text) in files {
             let read = self
-                .file(&text, &name, place.file_depth + 1)
+                .file(&text, &name, context.file_depth + 1)
                 .with_context(|| format!("included in line {}: {name}", directive.line))?;
             to.extend(read);
         }

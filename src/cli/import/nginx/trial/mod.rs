@@ -28,7 +28,7 @@ use report::Report;
 const LONGEST: Duration = Duration::from_secs(120);
 
 /// The directory of a comparison, with the sockets of the stubs.
-struct Place {
+struct TrialDirectory {
     directory: TempDir,
     /// The number of the stub for each address of an app.
     apps: BTreeMap<String, usize>,
@@ -54,20 +54,20 @@ pub(super) fn compare(directives: &[Directive], made: &str) -> Result<Outcome> {
     Config::parse(made, "noren.toml").map_err(|error| {
         anyhow!("the result is not complete yet, so nothing can be compared: {error}")
     })?;
-    let mut place = Place::new()?;
-    let mut theirs = nginx_file::NginxFile::of(directives, &mut place)?;
-    let ours = noren_file::NorenFile::of(made, &mut place)?;
+    let mut trial = TrialDirectory::new()?;
+    let mut theirs = nginx_file::NginxFile::of(directives, &mut trial)?;
+    let ours = noren_file::NorenFile::of(made, &mut trial)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .context("start the runtime")?;
-    let nginx = theirs.start(&place)?;
-    let noren = ours.start(&place)?;
+    let nginx = theirs.start(&trial)?;
+    let noren = ours.start(&trial)?;
     let asked = requests::requests(directives, &theirs.hosts);
     let report = runtime.block_on(async {
-        let _stubs = stub::serve(&place)?;
-        let mut report = Report::new(directives, &place);
+        let _stubs = stub::serve(&trial)?;
+        let mut report = Report::new(directives, &trial);
         report.notes(&theirs.notes);
         let end = Instant::now() + LONGEST;
         for listener in &theirs.listeners {
@@ -93,7 +93,7 @@ pub(super) fn compare(directives: &[Directive], made: &str) -> Result<Outcome> {
     Ok(report.finish())
 }
 
-impl Place {
+impl TrialDirectory {
     fn new() -> Result<Self> {
         let directory = tempfile::Builder::new()
             .prefix("noren-import-")
@@ -163,6 +163,6 @@ fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
     places
-        .map(|place| place.join(name))
+        .map(|directory| directory.join(name))
         .find(|file: &PathBuf| Path::is_file(file))
 }

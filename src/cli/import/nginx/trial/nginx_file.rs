@@ -13,7 +13,7 @@ use super::super::directives::{Meaning, meaning};
 use super::super::server::Listen;
 use super::super::syntax::Directive;
 use super::process::Running;
-use super::{Listener, Place, address, program};
+use super::{Listener, TrialDirectory, address, program};
 
 /// Limit on the directives that nginx may refuse, one after the other.
 const MOST_REFUSED: usize = 50;
@@ -129,7 +129,7 @@ pub(super) struct NginxFile {
 
 /// The context in which a directive is converted.
 struct BlockContext<'a, 'b> {
-    place: &'b mut Place,
+    trial: &'b mut TrialDirectory,
     upstreams: &'b BTreeSet<&'a str>,
     /// Constants of the server and its locations so far.
     constants: BTreeMap<&'a str, &'a str>,
@@ -139,16 +139,16 @@ struct BlockContext<'a, 'b> {
 }
 
 impl NginxFile {
-    pub(super) fn of(directives: &[Directive], place: &mut Place) -> Result<Self> {
+    pub(super) fn of(directives: &[Directive], trial: &mut TrialDirectory) -> Result<Self> {
         let mut theirs = Self::default();
         let mut upstreams = BTreeSet::new();
-        join_upstreams(directives, place, &mut upstreams);
-        let path = |name: &str| place.path(name).display().to_string();
+        join_upstreams(directives, trial, &mut upstreams);
+        let path = |name: &str| trial.path(name).display().to_string();
         let mut context = BlockContext {
             certificate: path("certificate.pem"),
             users: path("users"),
             nowhere: path("nowhere"),
-            place,
+            trial,
             upstreams: &upstreams,
             constants: BTreeMap::new(),
         };
@@ -227,7 +227,7 @@ impl NginxFile {
             listens.push(Listen::anywhere(one, ssl));
         }
         for listen in listens {
-            let socket = self.socket(&listen, context.place);
+            let socket = self.socket(&listen, context.trial);
             let socket = format!("unix:{socket}");
             let mut words = vec!["listen", &socket];
             words.extend(listen.tls.then_some("ssl"));
@@ -250,7 +250,7 @@ impl NginxFile {
     }
 
     /// Returns the socket that replaces an address.
-    fn socket(&mut self, listen: &Listen<'_>, place: &Place) -> String {
+    fn socket(&mut self, listen: &Listen<'_>, trial: &TrialDirectory) -> String {
         let known = self
             .listeners
             .iter_mut()
@@ -259,7 +259,7 @@ impl NginxFile {
             known.is_tls |= listen.tls;
             return known.socket.display().to_string();
         }
-        let socket = place.path(&format!("nginx-{}", self.listeners.len()));
+        let socket = trial.path(&format!("nginx-{}", self.listeners.len()));
         self.listeners.push(Listener {
             address: listen.address.clone(),
             is_tls: listen.tls,
@@ -270,7 +270,7 @@ impl NginxFile {
 
     /// Converts a `server` of an `upstream`.
     fn backend(&mut self, one: &Directive, context: &mut BlockContext<'_, '_>) {
-        let socket = context.place.app(&address(one.argument(0)));
+        let socket = context.trial.app(&address(one.argument(0)));
         let socket = format!("unix:{}", socket.display());
         let mut words = vec!["server", &socket];
         words.extend(["down", "backup"].into_iter().filter(|word| one.has(word)));
@@ -318,7 +318,7 @@ impl NginxFile {
             } else {
                 "http://"
             };
-            let socket = context.place.app(&address(&format!("{scheme}{authority}")));
+            let socket = context.trial.app(&address(&format!("{scheme}{authority}")));
             format!("http://unix:{}:{below}{depends}", socket.display())
         };
         self.line(one, &["proxy_pass", &target]);
@@ -354,31 +354,31 @@ impl NginxFile {
     }
 
     /// Starts nginx. A directive that nginx refuses, because it lacks a module, is left out and noted.
-    pub(super) fn start(&mut self, place: &Place) -> Result<Running> {
+    pub(super) fn start(&mut self, trial: &TrialDirectory) -> Result<Running> {
         let nginx = program("nginx").ok_or_else(|| {
             anyhow!("nginx is not installed here, and its answers are what --check compares with; on Debian: \
                      apt install nginx-light")
         })?;
-        let file = place.path("nginx.conf");
-        let log = place.path("nginx.log");
+        let file = trial.path("nginx.conf");
+        let log = trial.path("nginx.log");
         let command = || {
             let mut command = Command::new(&nginx);
             command
-                .args(["-p".as_ref(), place.directory.path().as_os_str()])
+                .args(["-p".as_ref(), trial.directory.path().as_os_str()])
                 .args(["-c".as_ref(), file.as_os_str()])
                 .args(["-e".as_ref(), log.as_os_str()]);
             command
         };
         for _ in 0..=MOST_REFUSED {
-            std::fs::write(&file, self.text(place)).context("write the file for nginx")?;
-            let (is_well, said) = Running::run(command().arg("-t"), &place.path("nginx.said"))?;
+            std::fs::write(&file, self.text(trial)).context("write the file for nginx")?;
+            let (is_well, said) = Running::run(command().arg("-t"), &trial.path("nginx.said"))?;
             if is_well {
                 let sockets: Vec<_> = self
                     .listeners
                     .iter()
                     .map(|one| one.socket.clone())
                     .collect();
-                return Running::start(&mut command(), &place.path("nginx.said"), &sockets)
+                return Running::start(&mut command(), &trial.path("nginx.said"), &sockets)
                     .context("nginx");
             }
             let error = said
@@ -419,8 +419,8 @@ impl NginxFile {
         true
     }
 
-    fn text(&self, place: &Place) -> String {
-        let at = place.directory.path().display();
+    fn text(&self, trial: &TrialDirectory) -> String {
+        let at = trial.directory.path().display();
         let mut text = String::new();
         // HEAD_LINES of them.
         let _ = writeln!(text, "daemon off; master_process off; pid {at}/pid;");
@@ -450,19 +450,19 @@ const HEAD_LINES: usize = 9;
 /// Assigns one stub to all addresses of an upstream.
 fn join_upstreams<'a>(
     directives: &'a [Directive],
-    place: &mut Place,
+    trial: &mut TrialDirectory,
     names: &mut BTreeSet<&'a str>,
 ) {
     for one in directives {
         match one.name() {
-            "http" => join_upstreams(&one.block, place, names),
+            "http" => join_upstreams(&one.block, trial, names),
             "upstream" => {
                 names.insert(one.argument(0));
                 let addresses: Vec<_> = one
                     .all("server")
                     .map(|server| address(server.argument(0)))
                     .collect();
-                place.join(&addresses);
+                trial.join(&addresses);
             }
             _ => {}
         }

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::super::writer::CLOSED;
 use super::process::Running;
-use super::{Listener, Place, address};
+use super::{Listener, TrialDirectory, address};
 
 /// The file, and the listeners of Noren with it.
 #[derive(Debug)]
@@ -18,15 +18,15 @@ pub(super) struct NorenFile {
 
 impl NorenFile {
     /// Derives the configuration of the comparison from the imported one, which is valid.
-    pub(super) fn of(made: &str, place: &mut Place) -> Result<Self> {
+    pub(super) fn of(made: &str, trial: &mut TrialDirectory) -> Result<Self> {
         let mut file: Table = made.parse().context("read the result of the import")?;
-        let path = |name: &str| Value::from(place.path(name).display().to_string());
+        let path = |name: &str| Value::from(trial.path(name).display().to_string());
         let (certificate, key, users) = (path("certificate.pem"), path("key.pem"), path("users"));
         // Consoles and channels are no routes of nginx, and need what is not here.
         for table in ["acme", "admin", "bridge", "channel", "hub", "session"] {
             file.remove(table);
         }
-        let listeners = listeners(&mut file, place, &certificate);
+        let listeners = listeners(&mut file, trial, &certificate);
         let pair = [
             ("certificate".to_owned(), certificate),
             ("key".to_owned(), key),
@@ -43,7 +43,7 @@ impl NorenFile {
             );
         }
         for app in tables(&mut file, "app") {
-            self::app(app, place, &users);
+            self::app(app, trial, &users);
         }
         let quiet = [
             ("level".to_owned(), Value::from("warn")),
@@ -80,8 +80,8 @@ impl NorenFile {
         same.or_else(|| self.listeners.iter().find(wide))
     }
 
-    pub(super) fn start(&self, place: &Place) -> Result<Running> {
-        let file = place.path("noren.toml");
+    pub(super) fn start(&self, trial: &TrialDirectory) -> Result<Running> {
+        let file = trial.path("noren.toml");
         std::fs::write(&file, &self.text).context("write the file for Noren")?;
         let own = std::env::current_exe().context("find out which program this is")?;
         let sockets: Vec<_> = self
@@ -93,8 +93,8 @@ impl NorenFile {
         command
             .args(["serve", "--config"])
             .arg(&file)
-            .current_dir(place.directory.path());
-        Running::start(&mut command, &place.path("noren.said"), &sockets).context("Noren")
+            .current_dir(trial.directory.path());
+        Running::start(&mut command, &trial.path("noren.said"), &sockets).context("Noren")
     }
 }
 
@@ -105,7 +105,7 @@ fn tables<'a>(file: &'a mut Table, name: &str) -> impl Iterator<Item = &'a mut T
 }
 
 /// Gives each listener a socket. A part of a server has no listener, so it gets one.
-fn listeners(file: &mut Table, place: &Place, certificate: &Value) -> Vec<Listener> {
+fn listeners(file: &mut Table, trial: &TrialDirectory, certificate: &Value) -> Vec<Listener> {
     let default = || {
         let table = [
             ("address".to_owned(), Value::from("0.0.0.0:80")),
@@ -128,7 +128,7 @@ fn listeners(file: &mut Table, place: &Place, certificate: &Value) -> Vec<Listen
         let listener = Listener {
             address: text("address"),
             is_tls: text("protocol") == "https",
-            socket: place.path(&format!("noren-{number}")),
+            socket: trial.path(&format!("noren-{number}")),
         };
         // A proxy before it is not compared.
         for key in ["trusted-proxies", "proxy-protocol", "forwarded-header"] {
@@ -145,7 +145,7 @@ fn listeners(file: &mut Table, place: &Place, certificate: &Value) -> Vec<Listen
 }
 
 /// Replaces the addresses of an app by stubs.
-fn app(app: &mut Table, place: &mut Place, users: &Value) {
+fn app(app: &mut Table, trial: &mut TrialDirectory, users: &Value) {
     let url = app.remove("url").into_iter();
     let urls = app.remove("urls");
     let urls = urls.iter().filter_map(Value::as_array).flatten().cloned();
@@ -155,7 +155,7 @@ fn app(app: &mut Table, place: &mut Place, users: &Value) {
         let socket = if url == CLOSED {
             CLOSED.to_owned()
         } else {
-            format!("unix:{}", place.app(&address(url)).display())
+            format!("unix:{}", trial.app(&address(url)).display())
         };
         if !sockets.contains(&socket) {
             sockets.push(socket);

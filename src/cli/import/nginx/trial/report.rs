@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::syntax::Directive;
 use super::client::{App, Reply};
 use super::requests::{OTHER, Request};
-use super::{Listener, Outcome, Place};
+use super::{Listener, Outcome, TrialDirectory};
 
 /// Limit on the lines of each kind of difference.
 const MOST: usize = 40;
@@ -40,7 +40,7 @@ const KINDS: [&str; 6] = [
 
 /// The differences found so far.
 pub(super) struct Report<'a> {
-    place: &'a Place,
+    trial: &'a TrialDirectory,
     /// Names of headers that the file sets, of requests and of responses.
     headers: [BTreeSet<String>; 2],
     asked: usize,
@@ -51,11 +51,11 @@ pub(super) struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn new(directives: &[Directive], place: &'a Place) -> Self {
+    pub(super) fn new(directives: &[Directive], trial: &'a TrialDirectory) -> Self {
         let mut headers = [BTreeSet::new(), BTreeSet::new()];
         collect(directives, &mut headers);
         Self {
-            place,
+            trial,
             headers,
             asked: 0,
             addresses: BTreeSet::new(),
@@ -198,7 +198,7 @@ impl<'a> Report<'a> {
 
     fn display(&self, answer: &Reply) -> String {
         match answer {
-            Reply::App(app) => format!("{} gets {}", self.place.addresses(app.number), app.line),
+            Reply::App(app) => format!("{} gets {}", self.trial.addresses(app.number), app.line),
             Reply::Own { status, location } if location.is_empty() => status.to_string(),
             Reply::Own { status, location } => format!("{status} to {location}"),
             Reply::Nothing => "no answer".to_owned(),
@@ -282,13 +282,13 @@ mod tests {
 
     #[test]
     fn a_request_that_reaches_an_app_here_alone_comes_first_and_counts() {
-        let mut place = Place::new().expect("a directory");
-        let _ = place.app("127.0.0.1:8000");
-        let mut report = Report::new(&[], &place);
+        let mut trial = TrialDirectory::new().expect("a directory");
+        let _ = trial.app("127.0.0.1:8000");
+        let mut report = Report::new(&[], &trial);
         let listener = Listener {
             address: "0.0.0.0:80".to_owned(),
             is_tls: false,
-            socket: place.path("nginx-0"),
+            socket: trial.path("nginx-0"),
         };
         let request = Request {
             method: "GET",

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
-use super::Place;
+use super::TrialDirectory;
 
 /// The first words of a body.
 pub(super) const MARK: &str = "noren-import-stub ";
@@ -15,13 +15,13 @@ pub(super) const MARK: &str = "noren-import-stub ";
 const LARGEST: usize = 256 * 1024;
 
 /// Serves all stubs, until the result is dropped.
-pub(super) fn serve(place: &Place) -> Result<JoinSet<()>> {
+pub(super) fn serve(trial: &TrialDirectory) -> Result<JoinSet<()>> {
     let mut tasks = JoinSet::new();
-    let mut numbers: Vec<usize> = place.apps.values().copied().collect();
+    let mut numbers: Vec<usize> = trial.apps.values().copied().collect();
     numbers.sort_unstable();
     numbers.dedup();
     for number in numbers {
-        let path: PathBuf = place.path(&format!("app-{number}"));
+        let path: PathBuf = trial.path(&format!("app-{number}"));
         let listener =
             UnixListener::bind(&path).with_context(|| format!("listen on {}", path.display()))?;
         tasks.spawn(async move {
