@@ -20,7 +20,7 @@ use super::control::{Control, Message};
 use super::events::Event;
 use super::field;
 use super::heartbeat::Heartbeat;
-use super::held::{Held, Place};
+use super::held::{Held, HoldContext};
 use super::instruct::{Channel, is_grip_header};
 use super::item::MessageKind;
 
@@ -213,7 +213,7 @@ impl Dialogue {
     }
 
     /// Subscribes to the channels that are named now. Existing subscriptions keep their position.
-    pub(super) fn join(&mut self, place: &Place) -> Result<(), SubscribeError> {
+    pub(super) fn join(&mut self, hold_context: &HoldContext) -> Result<(), SubscribeError> {
         if !std::mem::take(&mut self.changed) {
             return Ok(());
         }
@@ -223,7 +223,7 @@ impl Dialogue {
         }
         let before = self.held.take();
         let held = Held::after(
-            place,
+            hold_context,
             before.as_ref(),
             self.channels.clone(),
             self.own.clone(),

@@ -23,7 +23,7 @@ use super::item::Item;
 
 /// The environment of a connection: the app's hub channels, the client, and its permission.
 #[derive(Clone)]
-pub(crate) struct Place {
+pub(crate) struct HoldContext {
     /// The hub.
     pub hub: Hub,
     /// Name of the app, whose channels these are.
@@ -96,11 +96,11 @@ pub(super) fn has_position(hub: &Hub, name: &ChannelName, id: &str) -> bool {
 
 impl Joined {
     /// The channel from its id on; without one, from now on.
-    fn new(place: &Place, channel: Channel) -> Option<Self> {
-        let name = ChannelName::of_grip(&place.app, &channel.name)?;
-        let head = place.hub.newest_offset();
+    fn new(hold_context: &HoldContext, channel: Channel) -> Option<Self> {
+        let name = ChannelName::of_grip(&hold_context.app, &channel.name)?;
+        let head = hold_context.hub.newest_offset();
         let found = channel.previous.as_deref().and_then(|previous| {
-            place.hub.find(&name, |message| {
+            hold_context.hub.find(&name, |message| {
                 let item = shared(message)?;
                 if item.id.as_deref() == Some(previous) {
                     Some(message.id.offset)
@@ -121,36 +121,46 @@ impl Joined {
 }
 
 /// Subscribes at the earliest position of these channels.
-fn subscribe(place: &Place, joined: &[Joined]) -> Result<Subscription, SubscribeError> {
+fn subscribe(
+    hold_context: &HoldContext,
+    joined: &[Joined],
+) -> Result<Subscription, SubscribeError> {
     let names: Vec<_> = joined.iter().map(|one| one.name.clone()).collect();
     let first = joined.iter().map(|one| one.after).min();
-    let first = first.unwrap_or_else(|| place.hub.newest_offset());
-    let hub = &place.hub;
-    let subscription = hub.subscribe_behind(place.address, &names, first, place.lease.clone())?;
+    let first = first.unwrap_or_else(|| hold_context.hub.newest_offset());
+    let hub = &hold_context.hub;
+    let subscription = hub.subscribe_behind(
+        hold_context.address,
+        &names,
+        first,
+        hold_context.lease.clone(),
+    )?;
     Ok(subscription
-        .identify(place.transport, place.peer)
-        .audited(place.audit_client.clone(), &names))
+        .identify(hold_context.transport, hold_context.peer)
+        .audited(hold_context.audit_client.clone(), &names))
 }
 
 impl Held {
     /// Subscribes to the channels.
     pub(super) fn new(
-        place: &Place,
+        hold_context: &HoldContext,
         channels: Vec<Channel>,
         meta: BTreeMap<String, String>,
     ) -> Result<Self, SubscribeError> {
-        Self::after(place, None, channels, meta)
+        Self::after(hold_context, None, channels, meta)
     }
 
     /// Subscribes to other channels than before. Channels that remain keep their position.
     pub(super) fn after(
-        place: &Place,
+        hold_context: &HoldContext,
         before: Option<&Self>,
         channels: Vec<Channel>,
         meta: BTreeMap<String, String>,
     ) -> Result<Self, SubscribeError> {
         let channels = channels.into_iter();
-        let mut joined: Vec<_> = channels.filter_map(|one| Joined::new(place, one)).collect();
+        let mut joined: Vec<_> = channels
+            .filter_map(|one| Joined::new(hold_context, one))
+            .collect();
         if let Some(before) = before {
             let position = before.subscription.position().offset;
             for joined in &mut joined {
@@ -161,7 +171,7 @@ impl Held {
             }
         }
         Ok(Self {
-            subscription: subscribe(place, &joined)?,
+            subscription: subscribe(hold_context, &joined)?,
             joined,
             meta,
         })

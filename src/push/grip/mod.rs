@@ -39,7 +39,7 @@ use crate::http::{Body, full};
 use crate::hub::SubscribeError;
 use crate::telemetry::Tunnel;
 
-pub(crate) use held::Place;
+pub(crate) use held::HoldContext;
 pub(crate) use instruct::{Fault, drop_grip_headers, is_instruction};
 pub(crate) use next::{AppSender, FollowUp, FollowUpKind};
 pub(crate) use post::{Events, SendEvents, Unsent};
@@ -102,7 +102,7 @@ pub(crate) fn features() -> String {
 /// # Errors
 /// A fault of the instruction, or a limit of the hub.
 pub(crate) async fn follow(
-    place: Place,
+    hold_context: HoldContext,
     parts: &Parts,
     body: Bytes,
     sender: AppSender,
@@ -116,9 +116,11 @@ pub(crate) async fn follow(
                 format!("the body has {length} bytes; one that is held has at most {LARGEST_HELD}");
             Err(Fault::new("body", reason).into())
         }
-        Some(Hold::Response) => response::hold(place, instruct, sender, continuation).await,
-        Some(Hold::Stream) => stream::hold(place, instruct, sender, continuation),
-        None if instruct.next.is_some() => stream::hold(place, instruct, sender, continuation),
+        Some(Hold::Response) => response::hold(hold_context, instruct, sender, continuation).await,
+        Some(Hold::Stream) => stream::hold(hold_context, instruct, sender, continuation),
+        None if instruct.next.is_some() => {
+            stream::hold(hold_context, instruct, sender, continuation)
+        }
         None => {
             let mut response = Response::new(full(instruct.answer.body));
             *response.status_mut() = instruct.answer.status;
@@ -131,15 +133,20 @@ pub(crate) async fn follow(
 /// Continues a lost stream behind an event from the history; `None` if the stream is not remembered, and the app has to
 /// be queried.
 pub(crate) fn resume(
-    place: Place,
+    hold_context: HoldContext,
     last_event: &str,
     sender: AppSender,
     continuation: Continuation,
 ) -> Option<Response<Body>> {
     let (returning, key) = continuation.returning.as_ref()?;
     let within = continuation.resume;
-    let instruct = returning.find((&place.hub, &place.app), key, last_event, within)?;
-    stream::hold(place, instruct, sender, continuation).ok()
+    let instruct = returning.find(
+        (&hold_context.hub, &hold_context.app),
+        key,
+        last_event,
+        within,
+    )?;
+    stream::hold(hold_context, instruct, sender, continuation).ok()
 }
 
 /// The body of the request that opens a WebSocket.
@@ -181,14 +188,19 @@ impl Opening {
     pub(crate) async fn run<C>(
         self,
         (client, read): (C, Vec<u8>),
-        place: Place,
+        hold_context: HoldContext,
         send: SendEvents,
         tunnel: &Tunnel,
     ) -> (u64, u64, String)
     where
         C: AsyncRead + AsyncWrite + Unpin,
     {
-        let session = Box::new(Session::new(client, place, self.dialogue, Post(send)));
+        let session = Box::new(Session::new(
+            client,
+            hold_context,
+            self.dialogue,
+            Post(send),
+        ));
         session.run(self.events, read, tunnel).await
     }
 }

@@ -12,7 +12,7 @@ use tracing::warn;
 use crate::http::{Body, full};
 use crate::hub::End;
 
-use super::held::{Event, Held, Place};
+use super::held::{Event, Held, HoldContext};
 use super::instruct::{AppResponse, Hold, Instruct, is_instruction};
 use super::item::{Action, Item, ResponseBody, ResponseForm};
 use super::next::{AppSender, FollowUp, FollowUpKind};
@@ -46,7 +46,7 @@ const MOST_GAPS: u32 = 5;
 /// # Errors
 /// A limit that is reached, or a fault of an instruction.
 pub(super) async fn hold(
-    place: Place,
+    hold_context: HoldContext,
     mut instruct: Instruct,
     sender: AppSender,
     continuation: Continuation,
@@ -54,7 +54,7 @@ pub(super) async fn hold(
     let (mut gaps, mut has_ended) = (0, false);
     loop {
         let own = instruct.answer.clone();
-        let (reason, last) = match wait(&place, instruct).await? {
+        let (reason, last) = match wait(&hold_context, instruct).await? {
             Outcome::Response(answer) => return Ok(answer.into_response()),
             Outcome::Again(reason, last) => (reason, last),
         };
@@ -77,13 +77,15 @@ pub(super) async fn hold(
         instruct = Instruct::read(&parts, body)?;
         match instruct.hold {
             Some(Hold::Response) => {}
-            Some(Hold::Stream) => return stream::hold(place, instruct, sender, continuation),
+            Some(Hold::Stream) => {
+                return stream::hold(hold_context, instruct, sender, continuation);
+            }
             None => return Ok(instruct.answer.into_response()),
         }
     }
 }
 
-async fn wait(place: &Place, instruct: Instruct) -> Result<Outcome, HoldError> {
+async fn wait(hold_context: &HoldContext, instruct: Instruct) -> Result<Outcome, HoldError> {
     let Instruct {
         channels,
         meta,
@@ -91,7 +93,7 @@ async fn wait(place: &Place, instruct: Instruct) -> Result<Outcome, HoldError> {
         timeout,
         ..
     } = instruct;
-    let mut held = Held::new(place, channels, meta)?;
+    let mut held = Held::new(hold_context, channels, meta)?;
     let end = Instant::now() + timeout;
     loop {
         let Ok(event) = timeout_at(end, poll_fn(|cx| held.poll(cx))).await else {
@@ -114,7 +116,7 @@ async fn wait(place: &Place, instruct: Instruct) -> Result<Outcome, HoldError> {
                         return Ok(Outcome::Response(answer));
                     }
                     Ok(None) => {}
-                    Err(reason) => unsent(place, &item, &reason),
+                    Err(reason) => unsent(hold_context, &item, &reason),
                 }
             }
             Event::Gap => return Ok(Outcome::Again(Again::Gap, held.lasts())),
@@ -128,8 +130,8 @@ async fn wait(place: &Place, instruct: Instruct) -> Result<Outcome, HoldError> {
     }
 }
 
-fn unsent(place: &Place, item: &Item, reason: &str) {
-    warn!(app = %place.app, channel = item.channel, reason, "a message cannot be sent");
+fn unsent(hold_context: &HoldContext, item: &Item, reason: &str) {
+    warn!(app = %hold_context.app, channel = item.channel, reason, "a message cannot be sent");
 }
 
 /// The app's response with a message applied to it; `None` if the message is not for this connection.

@@ -25,7 +25,7 @@ use super::cause::Cause;
 use super::control::Message;
 use super::dialogue::{Dialogue, Effect};
 use super::events::Event;
-use super::held::{self, Place};
+use super::held::{self, HoldContext};
 use super::item::{Action, Item, MessageKind};
 use super::post::{Post, Posting};
 
@@ -44,7 +44,7 @@ pub(super) struct Session<C> {
     client: C,
     messages: MessageReader,
     outbox: SendBuffer,
-    place: Place,
+    hold_context: HoldContext,
     dialogue: Dialogue,
     post: Post,
     /// Events that were not sent to the app yet.
@@ -60,13 +60,18 @@ pub(super) struct Session<C> {
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
-    pub(super) fn new(client: C, place: Place, dialogue: Dialogue, post: Post) -> Self {
-        let settings = place.hub.settings();
+    pub(super) fn new(
+        client: C,
+        hold_context: HoldContext,
+        dialogue: Dialogue,
+        post: Post,
+    ) -> Self {
+        let settings = hold_context.hub.settings();
         let mut session = Self {
             client,
             messages: MessageReader::new(Accepts::All, settings.message_size),
             outbox: SendBuffer::default(),
-            place,
+            hold_context,
             dialogue,
             post,
             queue: VecDeque::new(),
@@ -97,7 +102,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         };
         let reason = cause.to_string();
         if let Cause::App(reason) = &cause {
-            warn!(app = %self.place.app, reason, "a WebSocket of the app ends");
+            warn!(app = %self.hold_context.app, reason, "a WebSocket of the app ends");
         }
         self.tell_app(&cause).await;
         let _ = timeout(CLOSE_LIMIT, self.close(&cause)).await;
@@ -106,10 +111,10 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
 
     async fn exchange(&mut self, tunnel: &Tunnel) -> Cause {
         let mut clock = std::pin::pin!(sleep(self.heartbeat));
-        let tasks = self.place.tasks.clone();
+        let tasks = self.hold_context.tasks.clone();
         let mut stop = std::pin::pin!(tasks.tunnels_requested());
         let mut ended = self
-            .place
+            .hold_context
             .lease
             .as_ref()
             .map(|lease| Box::pin(lease.ended_owned()));
@@ -235,7 +240,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
                 Effect::Drop(reason) => return Some(Cause::App(reason.to_owned())),
             }
         }
-        match self.dialogue.join(&self.place) {
+        match self.dialogue.join(&self.hold_context) {
             Ok(()) => None,
             Err(error) => Some(Cause::App(error.to_string())),
         }
@@ -316,7 +321,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
                     }),
                     Some(Ok(None)) | None => {}
                     Some(Err(reason)) => {
-                        warn!(app = %self.place.app, channel = item.channel, reason, "a message cannot be sent");
+                        warn!(app = %self.hold_context.app, channel = item.channel, reason, "a message cannot be sent");
                     }
                 }
                 Ok(())

@@ -19,7 +19,7 @@ use crate::hub::End;
 use crate::shares::Client;
 
 use super::heartbeat::Heartbeat;
-use super::held::{Event, Held, Place};
+use super::held::{Event, Held, HoldContext};
 use super::instruct::{Instruct, Link};
 use super::item::{Action, Item};
 use super::next::{AppSender, FollowUp, FollowUpKind, fetch, random};
@@ -33,7 +33,7 @@ type Fetching = Pin<Box<dyn Future<Output = Result<Instruct, String>> + Send>>;
 
 /// The body of a held stream.
 struct Stream {
-    place: Place,
+    hold_context: HoldContext,
     sender: AppSender,
     /// Pieces that are sent to the client first.
     ready: VecDeque<Bytes>,
@@ -55,7 +55,7 @@ struct Stream {
 /// # Errors
 /// A limit that is reached, or a fault of the instruction.
 pub(super) fn hold(
-    place: Place,
+    hold_context: HoldContext,
     instruct: Instruct,
     sender: AppSender,
     continuation: Continuation,
@@ -64,8 +64,8 @@ pub(super) fn hold(
     *response.status_mut() = instruct.answer.status;
     *response.headers_mut() = instruct.answer.headers.clone();
     let client = Client {
-        address: place.address,
-        session: place.lease.as_ref().and_then(Lease::session),
+        address: hold_context.address,
+        session: hold_context.lease.as_ref().and_then(Lease::session),
     };
     let remembered = continuation.returning;
     let ticket = remembered.and_then(|(returning, key)| {
@@ -74,7 +74,7 @@ pub(super) fn hold(
     let mut stream = Stream {
         gone: None,
         ticket,
-        place,
+        hold_context,
         sender,
         ready: VecDeque::new(),
         held: None,
@@ -96,7 +96,11 @@ impl Stream {
     fn take(&mut self, instruct: Instruct) -> Result<(), HoldError> {
         let is_held = instruct.hold.is_some() && !instruct.channels.is_empty();
         self.held = if is_held {
-            Some(Held::new(&self.place, instruct.channels, instruct.meta)?)
+            Some(Held::new(
+                &self.hold_context,
+                instruct.channels,
+                instruct.meta,
+            )?)
         } else {
             None
         };
@@ -173,7 +177,7 @@ impl Stream {
         let taken =
             fetched.and_then(|instruct| self.take(instruct).map_err(|error| error.to_string()));
         if let Err(reason) = taken {
-            warn!(app = %self.place.app, reason, "a held stream cannot be continued");
+            warn!(app = %self.hold_context.app, reason, "a held stream cannot be continued");
             self.close("the app does not continue it");
         }
     }
@@ -190,7 +194,7 @@ impl Stream {
                     Some(Ok(Some(content))) => self.push(content),
                     Some(Ok(None)) | None => {}
                     Some(Err(reason)) => {
-                        warn!(app = %self.place.app, channel = item.channel, reason, "a message cannot be sent");
+                        warn!(app = %self.hold_context.app, channel = item.channel, reason, "a message cannot be sent");
                     }
                 }
             }
@@ -279,7 +283,7 @@ impl Drop for Stream {
                 last: Vec::new(),
             };
             let told = (self.sender)(follow_up);
-            self.place.tasks.spawn(async move {
+            self.hold_context.tasks.spawn(async move {
                 let _ = told.await;
             });
         }

@@ -191,8 +191,8 @@ fn key(parts: &Parts, head: &Head, context: &Context) -> Key {
     let certificate = context.client.as_ref().map_or("", ClientName::as_str);
     add(certificate.as_bytes());
     let mut key = Key::default();
-    for (place, byte) in key.iter_mut().zip(digest.finish().as_ref()) {
-        *place = *byte;
+    for (target, byte) in key.iter_mut().zip(digest.finish().as_ref()) {
+        *target = *byte;
     }
     key
 }

@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 
 use crate::http::{Context, Head, Lease, Refusal};
 use crate::hub::Hub;
-use crate::push::grip::{HoldError, Place};
+use crate::push::grip::{HoldContext, HoldError};
 use crate::service::audit_record::AuditRecord;
 use crate::service::handlers::grip::apps::GripApp;
 use crate::service::handlers::subscriptions::unsubscribed;
@@ -33,15 +33,15 @@ impl Holding {
     }
 
     /// Creates the context of a held connection.
-    pub(super) fn place(
+    pub(super) fn hold_context(
         &self,
         app: &GripApp,
         lease: Option<Lease>,
         transport: &'static str,
         context: &Context,
         audit: &AuditRecord,
-    ) -> Place {
-        Place {
+    ) -> HoldContext {
+        HoldContext {
             hub: self.hub.clone(),
             app: Arc::clone(&app.name),
             address: context.peer.counted_as(),

@@ -50,9 +50,11 @@ impl GripRequests {
             .and_then(|id| id.to_str().ok());
         if let (Some(_), Some(last_event)) = (&continuation.returning, last_event) {
             let lease = self.holding.lease(&app, &kept.headers, head, context).await;
-            let place = self.holding.place(&app, lease, "grip", context, audit);
+            let hold_context = self
+                .holding
+                .hold_context(&app, lease, "grip", context, audit);
             let sender = visitor.clone().sender();
-            let resumed = grip::resume(place, last_event, sender, continuation.clone());
+            let resumed = grip::resume(hold_context, last_event, sender, continuation.clone());
             if let Some(response) = resumed {
                 refuse(body, &self.shutdown);
                 return Ok(response);
@@ -74,8 +76,11 @@ impl GripRequests {
             Refusal::new(StatusCode::BAD_GATEWAY, reason).because(&error)
         })?;
         let lease = self.holding.lease(&app, &kept.headers, head, context).await;
-        let place = self.holding.place(&app, lease, "grip", context, audit);
-        let followed = grip::follow(place, &parts, body, visitor.sender(), continuation).await;
+        let hold_context = self
+            .holding
+            .hold_context(&app, lease, "grip", context, audit);
+        let followed =
+            grip::follow(hold_context, &parts, body, visitor.sender(), continuation).await;
         let mut response = followed.map_err(|error| self.holding.unheld(&app, &error))?;
         drop_grip_headers(response.headers_mut());
         *response.extensions_mut() = parts.extensions;

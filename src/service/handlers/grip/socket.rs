@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Ver
 use crate::http::{Body, Refusal, full};
 use crate::net::ConnectionPermit;
 use crate::push::grip::{
-    EVENTS, Events, OPENING, Opening, Place, SendEvents, Unsent, drop_grip_headers,
+    EVENTS, Events, HoldContext, OPENING, Opening, SendEvents, Unsent, drop_grip_headers,
 };
 use crate::service::app_requests::AppRequests;
 use crate::service::exchange::Exchange;
@@ -79,9 +79,9 @@ impl GripSockets {
         let Some(opening) = opening else {
             return Ok(refused(parts, body));
         };
-        let place = self
+        let hold_context = self
             .holding
-            .place(&app, lease, "grip-websocket", context, audit);
+            .hold_context(&app, lease, "grip-websocket", context, audit);
         let target = format!("app {}", app.name);
         let line = Opened::new(
             audit.client(),
@@ -102,7 +102,7 @@ impl GripSockets {
         self.shutdown.spawn(async move {
             let mut line = line;
             let (up, down, reason) =
-                carry(upgrade, opening, place, connection.sender(), &tunnel).await;
+                carry(upgrade, opening, hold_context, connection.sender(), &tunnel).await;
             line.count(up, down);
             line.because(reason);
             tunnel.moved(up, down);
@@ -115,16 +115,16 @@ impl GripSockets {
 async fn carry(
     upgrade: Upgrade,
     opening: Opening,
-    place: Place,
+    hold_context: HoldContext,
     send: SendEvents,
     tunnel: &crate::telemetry::Tunnel,
 ) -> (u64, u64, String) {
     let Some(client) = upgrade.client().await else {
         // The app believes that it is open.
         let gone = (tokio::io::empty(), Vec::new());
-        return opening.run(gone, place, send, tunnel).await;
+        return opening.run(gone, hold_context, send, tunnel).await;
     };
-    opening.run(client, place, send, tunnel).await
+    opening.run(client, hold_context, send, tunnel).await
 }
 
 impl Connection {

@@ -161,8 +161,8 @@ fn resolve(base: &Uri, link: &str) -> Result<Uri, String> {
     let schemes = ["http://", "https://", "//"];
     let absolute = schemes.iter().find_map(|scheme| link.strip_prefix(scheme));
     let target = if let Some(rest) = absolute {
-        let place = rest.find(['/', '?']);
-        match place.and_then(|place| rest.get(place..)) {
+        let end = rest.find(['/', '?']);
+        match end.and_then(|end| rest.get(end..)) {
             Some(query) if query.starts_with('?') => format!("/{query}"),
             Some(path) => path.to_owned(),
             None => "/".to_owned(),
