@@ -122,7 +122,7 @@ pub use admin::{Order, Orders, PendingOrder, status};
 pub use config::{Config, ConfigError};
 pub use faults::Faults;
 pub use http::is_reserved_header;
-pub use router::{Destination, Place, places};
+pub use router::{Destination, RouteInfo, route_infos};
 pub use server::{Checked, Handle, Server};
 pub use service::SetupError;
 pub use shutdown::Drained;

@@ -39,13 +39,13 @@ pub(crate) enum Route {
 
 /// Description of a route to an app or a directory, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct RouteInfo {
     /// Host or pattern; `None` matches any.
     pub host: Option<String>,
     /// Prefix of its paths.
     pub path: String,
     /// The target of the route.
-    pub leads_to: Destination,
+    pub destination: Destination,
 }
 
 /// Target of a path, by its index in the configuration.
@@ -59,8 +59,8 @@ pub enum Destination {
 
 /// The routes to apps and directories of a configuration, in the order of matching: the first match is taken.
 #[must_use]
-pub fn places(config: &Config) -> Vec<Place> {
-    Router::new(config).places().collect()
+pub fn route_infos(config: &Config) -> Vec<RouteInfo> {
+    Router::new(config).route_infos().collect()
 }
 
 /// The properties of a request that determine its route.
@@ -161,9 +161,9 @@ impl Router {
     }
 
     /// Descriptions of the routes in the order of matching.
-    fn places(&self) -> impl Iterator<Item = Place> {
+    fn route_infos(&self) -> impl Iterator<Item = RouteInfo> {
         self.entries.iter().filter_map(|entry| {
-            let leads_to = match entry.route {
+            let destination = match entry.route {
                 Route::App(index) => Destination::App(index),
                 Route::Files(index) => Destination::Files(index),
                 Route::Websockify
@@ -176,10 +176,10 @@ impl Router {
                     return None;
                 }
             };
-            Some(Place {
+            Some(RouteInfo {
                 host: entry.host.as_ref().map(ToString::to_string),
                 path: entry.path.as_str().to_owned(),
-                leads_to,
+                destination,
             })
         })
     }

@@ -84,15 +84,15 @@ fn from_nginx(text: &str) -> (Config, String) {
 
 /// The URL of the app, or the directory, that answers a path; none if it is closed.
 fn answer(config: &Config, host: &str, path: &str) -> Option<String> {
-    let place = noren::places(config).into_iter().find(|place| {
-        let host_fits = place
+    let route = noren::route_infos(config).into_iter().find(|route| {
+        let host_fits = route
             .host
             .as_ref()
             .is_none_or(|pattern| HostPattern::parse(pattern).unwrap().matches(host));
-        let prefix = PathPrefix::parse_open_ended(&place.path).unwrap();
+        let prefix = PathPrefix::parse_open_ended(&route.path).unwrap();
         host_fits && prefix.matches(path)
     })?;
-    let (refuse, answer) = match place.leads_to {
+    let (refuse, answer) = match route.destination {
         Destination::App(index) => {
             let app = config.apps.get(index).unwrap();
             (&app.refuse, app.urls.to_string())

@@ -33,13 +33,13 @@ pub(super) fn routes(text: &mut Text, config: &Config) {
     if let Some(mercure) = &config.mercure {
         routes.mercure(mercure);
     }
-    for place in noren::places(config) {
+    for route in noren::route_infos(config) {
         let at = format!(
             "{} on {}",
-            place.path,
-            place.host.as_deref().unwrap_or("any host")
+            route.path,
+            route.host.as_deref().unwrap_or("any host")
         );
-        match place.leads_to {
+        match route.destination {
             Destination::App(index) => {
                 if let Some(app) = config.apps.get(index) {
                     routes.app(&at, app);
