@@ -323,8 +323,8 @@ impl App {
             );
             table.problem("name", text);
         }
-        let mut places = self.places();
-        let other = places.find_map(|place| taken.places.get(&place));
+        let mut routes = self.routes();
+        let other = routes.find_map(|route| taken.routes.get(&route));
         if let Some(other) = other.and_then(|index| earlier.get(*index)) {
             let text = format!(
                 r#"app "{}" already answers these hosts at "{}"; give one of them another path or other hosts"#,
@@ -334,27 +334,27 @@ impl App {
         }
     }
 
-    /// The places of this app among the routes: each of its hosts with its path.
-    fn places(&self) -> impl Iterator<Item = (Option<HostPattern>, PathPrefix)> {
+    /// The routes of this app: each of its hosts with its path.
+    fn routes(&self) -> impl Iterator<Item = (Option<HostPattern>, PathPrefix)> {
         let named = self.hosts.iter().cloned().map(Some);
         let any = self.hosts.is_empty().then_some(None);
         named.chain(any).map(|host| (host, self.path.canonical()))
     }
 }
 
-/// The names and places of the apps so far. There may be thousands.
+/// The names and routes of the apps so far. There may be thousands.
 #[derive(Default)]
 struct UsedNames {
     names: HashSet<String>,
-    /// Places of the apps so far, each with the index of its first app.
-    places: HashMap<(Option<HostPattern>, PathPrefix), usize>,
+    /// Routes of the apps so far, each with the index of its first app.
+    routes: HashMap<(Option<HostPattern>, PathPrefix), usize>,
 }
 
 impl UsedNames {
     fn add(&mut self, app: &App, index: usize) {
         self.names.insert(app.name.clone());
-        for place in app.places() {
-            self.places.entry(place).or_insert(index);
+        for route in app.routes() {
+            self.routes.entry(route).or_insert(index);
         }
     }
 }

@@ -9,7 +9,7 @@ use http::HeaderName;
 
 use super::app::App;
 use super::path_prefix::PathPrefix;
-use super::siblings::{Place, Siblings};
+use super::siblings::{CanonicalAddress, Siblings};
 
 /// Facts about the apps of one address.
 #[derive(Default)]
@@ -37,26 +37,26 @@ impl App {
     /// True if a request to this app may be one to the other.
     #[must_use]
     pub fn shares_an_address(&self, other: &Self) -> bool {
-        let mut places = self.urls.places().iter();
-        places.any(|place| other.urls.places().contains(place))
+        let mut addresses = self.urls.canonical().iter();
+        addresses.any(|address| other.urls.canonical().contains(address))
     }
 }
 
 /// Adds to each app the facts about the others.
 pub(super) fn introduced(mut apps: Vec<App>) -> Vec<App> {
     let names = names(&apps);
-    let mut facts: HashMap<&Place, Facts<'_>> = HashMap::new();
+    let mut facts: HashMap<&CanonicalAddress, Facts<'_>> = HashMap::new();
     for app in &apps {
-        for place in app.urls.places() {
-            facts.entry(place).or_default().add(app);
+        for address in app.urls.canonical() {
+            facts.entry(address).or_default().add(app);
         }
     }
     let of = |app: &App| {
         let mut all = Facts::default();
-        let places = app.urls.places().iter();
-        places
-            .filter_map(|place| facts.get(place))
-            .for_each(|of_place| all.join(of_place));
+        let addresses = app.urls.canonical().iter();
+        addresses
+            .filter_map(|address| facts.get(address))
+            .for_each(|of_address| all.join(of_address));
         Siblings {
             names: Arc::clone(&names),
             roots: all.roots.into_iter().cloned().collect(),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::app_url::AppUrl;
 use super::reader::Table;
-use super::siblings::Place;
+use super::siblings::CanonicalAddress;
 
 /// Limit on addresses of one app. Each request looks at all of them.
 const MOST: usize = 64;
@@ -13,8 +13,8 @@ const MOST: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppUrls {
     urls: Vec<AppUrl>,
-    /// The place that each leads to.
-    places: Vec<Place>,
+    /// The canonical form of each.
+    canonical: Vec<CanonicalAddress>,
 }
 
 impl AppUrls {
@@ -25,14 +25,14 @@ impl AppUrls {
     }
 
     fn new(urls: Vec<AppUrl>) -> Self {
-        let places = urls.iter().map(|url| url.endpoint.place()).collect();
-        Self { urls, places }
+        let canonical = urls.iter().map(|url| url.endpoint.canonical()).collect();
+        Self { urls, canonical }
     }
 
-    /// The places that they lead to: two addresses of one place are one.
+    /// Their canonical forms: two names of one address are equal there.
     #[must_use]
-    pub fn places(&self) -> &[Place] {
-        &self.places
+    pub fn canonical(&self) -> &[CanonicalAddress] {
+        &self.canonical
     }
 
     /// Reads `url` or `urls`, of which a table has exactly one. After a problem it is `default`.

@@ -160,7 +160,7 @@ pub use session::{
     Session, SessionRule,
 };
 pub use shared::{ConsoleSharing, SharedConsoles, SlowViewer, Typing};
-pub use siblings::{Place, Siblings};
+pub use siblings::{CanonicalAddress, Siblings};
 pub use signed::Signed;
 pub use source::{Framing, Listen, Source};
 pub use spool::{Spool, WhenFull};

@@ -23,9 +23,9 @@ pub struct Siblings {
     pub speak_grip: bool,
 }
 
-/// The place that an address leads to: equal for all names of one port of this machine.
+/// Canonical form of an address, equal for all names of one port of this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum CanonicalAddress {
     /// A port of this machine.
     Local(u16),
     /// A port of a host, in lower case, or of an address.
@@ -35,26 +35,26 @@ pub enum Place {
 }
 
 impl Endpoint {
-    /// The place that it leads to. No name is looked up.
+    /// Its canonical form. No name is looked up.
     #[must_use]
-    pub fn place(&self) -> Place {
+    pub fn canonical(&self) -> CanonicalAddress {
         let (host, port) = match self {
-            Self::Unix(path) => return Place::Unix(path.clone()),
+            Self::Unix(path) => return CanonicalAddress::Unix(path.clone()),
             Self::Tcp { host, port } => (host, *port),
         };
         let host = host.strip_suffix('.').unwrap_or(host);
         if host.eq_ignore_ascii_case("localhost") {
-            return Place::Local(port);
+            return CanonicalAddress::Local(port);
         }
         let Ok(address) = host.parse::<IpAddr>() else {
-            return Place::Remote(host.to_ascii_lowercase(), port);
+            return CanonicalAddress::Remote(host.to_ascii_lowercase(), port);
         };
         let address = address.to_canonical();
         // Linux connects to the unspecified address as to loopback.
         if address.is_loopback() || address.is_unspecified() {
-            Place::Local(port)
+            CanonicalAddress::Local(port)
         } else {
-            Place::Remote(address.to_string(), port)
+            CanonicalAddress::Remote(address.to_string(), port)
         }
     }
 }
@@ -66,7 +66,8 @@ mod tests {
     #[test]
     fn an_address_of_this_machine_has_several_names() {
         let endpoint = |text: &str| Endpoint::parse(text).expect("an endpoint");
-        let is_the_same = |one: &str, other: &str| endpoint(one).place() == endpoint(other).place();
+        let is_the_same =
+            |one: &str, other: &str| endpoint(one).canonical() == endpoint(other).canonical();
         for (one, other) in [
             ("localhost:80", "127.0.0.1:80"),
             ("[::1]:80", "LOCALHOST:80"),

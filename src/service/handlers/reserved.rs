@@ -5,12 +5,12 @@ use std::collections::{HashMap, HashSet};
 
 use http::StatusCode;
 
-use crate::config::{self, Config, PathPrefix, Place};
+use crate::config::{self, CanonicalAddress, Config, PathPrefix};
 use crate::http::{Refusal, RequestPath};
 
 /// The reserved paths, each with a location of its app, to which several routes may lead.
 #[derive(Debug)]
-pub(super) struct Reserved(Vec<(Place, PathPrefix)>);
+pub(super) struct Reserved(Vec<(CanonicalAddress, PathPrefix)>);
 
 impl Reserved {
     pub(super) fn new(config: &Config) -> Self {
@@ -28,8 +28,8 @@ impl Reserved {
             ];
             let paths = paths.into_iter().flatten();
             paths.flat_map(move |path| {
-                let places = app.into_iter().flat_map(|app| app.urls.places());
-                places.map(|place| (place.clone(), path.clone()))
+                let addresses = app.into_iter().flat_map(|app| app.urls.canonical());
+                addresses.map(|address| (address.clone(), path.clone()))
             })
         });
         // Thousands of channels may share a few: each request looks through them.
@@ -46,7 +46,7 @@ impl Reserved {
         let mut paths = self
             .0
             .iter()
-            .filter(|(place, _)| app.urls.places().contains(place));
+            .filter(|(address, _)| app.urls.canonical().contains(address));
         let is_one = paths.any(|(_, reserved)| {
             let is_below = |path: &str| {
                 reserved.matches(path)
