@@ -69,7 +69,7 @@ mod request_limits;
 mod restart;
 mod rfb;
 mod secret_file;
-mod secret_place;
+mod secret_location;
 mod server;
 mod service_url;
 mod session;
@@ -152,7 +152,7 @@ pub use recording::{Recording, WhenUnrecordable};
 pub use request_limits::{RequestLimits, RequestRate};
 pub use rfb::{Rfb, RfbAccess, RfbSecurity};
 pub use secret_file::SecretFile;
-pub use secret_place::SecretPlace;
+pub use secret_location::SecretLocation;
 pub use server::{Server, ServerHosts};
 pub use service_url::ServiceUrl;
 pub use session::{

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::http_source::TIMEOUT;
 use super::reader::Table;
-use super::secret_place::SecretPlace;
+use super::secret_location::SecretLocation;
 use super::service_url::ServiceUrl;
 use super::target_rule::parse_port_range;
 use super::value;
@@ -53,14 +53,14 @@ pub enum NovaLogin {
         /// `project-domain`: the domain that the project is of.
         project_domain: Domain,
         /// `password`: the place of the password.
-        password: SecretPlace,
+        password: SecretLocation,
     },
     /// An application credential, which has its project.
     ApplicationCredential {
         /// `application-credential`: its id.
         id: String,
         /// `secret`: the place of its secret.
-        secret: SecretPlace,
+        secret: SecretLocation,
     },
 }
 
@@ -211,7 +211,11 @@ impl NovaLogin {
 
     fn read_credential(table: &mut Table<'_>) -> Self {
         let id = table.required("application-credential", r#""ID""#, value::not_empty);
-        let secret = table.required("secret", r#""/etc/noren/nova-secret""#, SecretPlace::parse);
+        let secret = table.required(
+            "secret",
+            r#""/etc/noren/nova-secret""#,
+            SecretLocation::parse,
+        );
         for key in [
             "user",
             "user-domain",
@@ -230,7 +234,7 @@ impl NovaLogin {
         }
         Self::ApplicationCredential {
             id: id.unwrap_or_default(),
-            secret: secret.unwrap_or_else(|| SecretPlace::Environment(String::new())),
+            secret: secret.unwrap_or_else(|| SecretLocation::Environment(String::new())),
         }
     }
 
@@ -240,7 +244,7 @@ impl NovaLogin {
         let password = table.required(
             "password",
             r#""/etc/noren/nova-password""#,
-            SecretPlace::parse,
+            SecretLocation::parse,
         );
         if table.has("secret") {
             table.text("secret", (), |_| Ok(()));
@@ -255,13 +259,13 @@ impl NovaLogin {
             user_domain: table.text("user-domain", Domain::default(), Domain::parse),
             project: project.unwrap_or_default(),
             project_domain: table.text("project-domain", Domain::default(), Domain::parse),
-            password: password.unwrap_or_else(|| SecretPlace::Environment(String::new())),
+            password: password.unwrap_or_else(|| SecretLocation::Environment(String::new())),
         }
     }
 
     /// The place of the secret.
     #[must_use]
-    pub fn secret(&self) -> &SecretPlace {
+    pub fn secret(&self) -> &SecretLocation {
         match self {
             Self::Password { password, .. } => password,
             Self::ApplicationCredential { secret, .. } => secret,

@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::catalog::{self, Service};
-use crate::config::{Domain, NovaLogin, NovaSource, SecretPlace, ServiceUrl};
+use crate::config::{Domain, NovaLogin, NovaSource, SecretLocation, ServiceUrl};
 use crate::sync::lock;
 use crate::text::Secret;
 use crate::text::file::{LARGEST_SECRET, read_text};
@@ -264,12 +264,12 @@ fn explain(status: StatusCode, login: &NovaLogin) -> String {
 }
 
 /// Reads the secret for each login, so that it can be changed.
-async fn read_secret(place: &SecretPlace) -> Result<Secret, String> {
+async fn read_secret(place: &SecretLocation) -> Result<Secret, String> {
     let text = match place {
-        SecretPlace::Environment(name) => {
+        SecretLocation::Environment(name) => {
             std::env::var(name).map_err(|_| "the variable is not set, or not UTF-8".to_owned())?
         }
-        SecretPlace::File(file) => {
+        SecretLocation::File(file) => {
             let path = file.path();
             let read = spawn_blocking(move || read_private(&path)).await;
             read.map_err(|error| error.to_string())??
@@ -323,7 +323,7 @@ mod tests {
         let secret = Secret::from("soup");
         let credential = NovaLogin::ApplicationCredential {
             id: "ID".to_owned(),
-            secret: SecretPlace::Environment("X".to_owned()),
+            secret: SecretLocation::Environment("X".to_owned()),
         };
         let asked = login_body(&credential, &secret);
         assert_eq!(asked.pointer("/auth/scope"), None);
@@ -332,7 +332,7 @@ mod tests {
             user_domain: Domain::Id("default".to_owned()),
             project: "service".to_owned(),
             project_domain: Domain::default(),
-            password: SecretPlace::Environment("X".to_owned()),
+            password: SecretLocation::Environment("X".to_owned()),
         };
         let asked = login_body(&user, &secret);
         let at = |place: &str| asked.pointer(place).and_then(Value::as_str);

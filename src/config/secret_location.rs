@@ -1,4 +1,5 @@
-//! Place of a secret of a service: a file, a credential from systemd, or a variable of the environment. Reads nothing.
+//! Location of a secret of a service: a file, a credential from systemd, or a variable of the environment. Reads
+//! nothing.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,14 +11,14 @@ const ENVIRONMENT: &str = "environment:";
 
 /// The place of a secret, which is no secret itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SecretPlace {
+pub enum SecretLocation {
     /// `/path` or `credential:NAME`.
     File(SecretFile),
     /// `environment:NAME`: a variable of the process, as container platforms hand over secrets.
     Environment(String),
 }
 
-impl SecretPlace {
+impl SecretLocation {
     /// Reads a place; the error text says what to write instead, and does not quote what may be the secret itself.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let Some(name) = text.strip_prefix(ENVIRONMENT) else {
@@ -47,7 +48,7 @@ impl SecretPlace {
     }
 }
 
-impl fmt::Display for SecretPlace {
+impl fmt::Display for SecretLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(file) => file.fmt(f),
@@ -67,7 +68,7 @@ mod tests {
             "credential:nova",
             "environment:OS_PASSWORD",
         ] {
-            assert_eq!(SecretPlace::parse(text).expect(text).to_string(), text);
+            assert_eq!(SecretLocation::parse(text).expect(text).to_string(), text);
         }
         for text in [
             "",
@@ -76,7 +77,7 @@ mod tests {
             "environment:A-B",
             "s3cr3t!pass word",
         ] {
-            let said = SecretPlace::parse(text).expect_err(text);
+            let said = SecretLocation::parse(text).expect_err(text);
             assert!(said.contains("write") && !said.contains("s3cr3t"), "{said}");
         }
     }
