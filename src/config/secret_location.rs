@@ -9,7 +9,7 @@ use super::secret_file::SecretFile;
 /// Prefix of a secret that is in a variable of the environment.
 const ENVIRONMENT: &str = "environment:";
 
-/// The place of a secret, which is no secret itself.
+/// The location of a secret, which is no secret itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretLocation {
     /// `/path` or `credential:NAME`.

@@ -32,7 +32,7 @@ impl Template {
                 return Err(format!("{text:?} has a {{ without its }}; close it"));
             };
             push_text(&mut parts, text, before)?;
-            parts.push(parse_place(place, names)?);
+            parts.push(parse_reference(place, names)?);
             rest = behind;
         }
         push_text(&mut parts, text, rest)?;
@@ -94,20 +94,20 @@ fn push_text(parts: &mut Vec<Part>, whole: &str, text: &str) -> Result<(), Strin
     Ok(())
 }
 
-fn parse_place(place: &str, names: &[&'static str]) -> Result<Part, String> {
-    if let Some(name) = names.iter().find(|name| **name == place) {
+fn parse_reference(reference: &str, names: &[&'static str]) -> Result<Part, String> {
+    if let Some(name) = names.iter().find(|name| **name == reference) {
         return Ok(Part::Name(name));
     }
-    let mut tildes = place.split('~').skip(1);
-    if !place.starts_with('/') || !tildes.all(|rest| rest.starts_with(['0', '1'])) {
+    let mut tildes = reference.split('~').skip(1);
+    if !reference.starts_with('/') || !tildes.all(|rest| rest.starts_with(['0', '1'])) {
         let known: Vec<String> = names.iter().map(|name| format!("{{{name}}}")).collect();
         return Err(format!(
-            "\"{{{place}}}\" is no place in a message of this format; write a JSON pointer such as \
+            "\"{{{reference}}}\" is no place in a message of this format; write a JSON pointer such as \
              \"{{/payload/id}}\", or {}",
             known.join(" or ")
         ));
     }
-    Ok(Part::Pointer(place.to_owned()))
+    Ok(Part::Pointer(reference.to_owned()))
 }
 
 #[cfg(test)]

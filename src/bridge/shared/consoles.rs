@@ -35,13 +35,13 @@ pub(crate) struct Consoles(Arc<Registry>);
 #[derive(Default)]
 struct Registry {
     last: AtomicU64,
-    places: Mutex<Places>,
+    registry: Mutex<Registry>,
     /// The process that replaces this one, once there is one.
     successor: Successor,
 }
 
 #[derive(Default)]
-struct Places {
+struct Registry {
     open: HashMap<Arc<str>, watch::Receiver<Phase>>,
     /// Addresses that are open in a process that this one has replaced.
     elsewhere: HashSet<Arc<str>>,
@@ -131,18 +131,18 @@ impl Consoles {
     where
         F: Future<Output = Result<Connected, Refusal>> + Send + 'static,
     {
-        let mut places = self.places();
-        if let Some(phase) = places.open.get(key) {
+        let mut registry = self.registry();
+        if let Some(phase) = registry.open.get(key) {
             return Ok(phase.clone());
         }
-        if places.elsewhere.contains(key) {
+        if registry.elsewhere.contains(key) {
             let reason = "this console is open in the Noren that this one has replaced; it can be opened here when \
                           its viewers there have left";
             return Err(Refusal::new(StatusCode::CONFLICT, reason));
         }
         let unavailable =
             |reason: &'static str| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason);
-        if places.frozen {
+        if registry.frozen {
             return Err(unavailable(
                 "another Noren takes over at this moment; please try again",
             ));
@@ -153,49 +153,49 @@ impl Consoles {
             ));
         };
         let (sender, phase) = watch::channel(Phase::Connecting);
-        places.open.insert(Arc::clone(key), phase.clone());
-        drop(places);
-        let place = Place {
+        registry.open.insert(Arc::clone(key), phase.clone());
+        drop(registry);
+        let entry = ConsoleEntry {
             consoles: self.clone(),
             key: Arc::clone(key),
             sender,
         };
-        tasks.spawn(place.serve(wanted, connect, tasks.clone()));
+        tasks.spawn(entry.serve(wanted, connect, tasks.clone()));
         Ok(phase)
     }
 
     /// True if this console is open, here or in a process that this one has replaced.
     #[must_use]
     pub(crate) fn has(&self, key: &str) -> bool {
-        let places = self.places();
-        places.open.contains_key(key) || places.elsewhere.contains(key)
+        let registry = self.registry();
+        registry.open.contains_key(key) || registry.elsewhere.contains(key)
     }
 
     /// The settings of a console that is open, here or in a process that this one has replaced, where they are not
     /// known.
     #[must_use]
     pub(crate) fn settings(&self, key: &str) -> Option<Arc<ConsoleSharing>> {
-        let places = self.places();
-        if let Some(phase) = places.open.get(key)
+        let registry = self.registry();
+        if let Some(phase) = registry.open.get(key)
             && let Phase::Open(console) = &*phase.borrow()
         {
             return Some(Arc::clone(&console.settings));
         }
-        let is_there = places.open.contains_key(key) || places.elsewhere.contains(key);
+        let is_there = registry.open.contains_key(key) || registry.elsewhere.contains(key);
         is_there.then(Arc::default)
     }
 
     /// True if no console is open at all.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
-        let places = self.places();
-        places.open.is_empty() && places.elsewhere.is_empty()
+        let registry = self.registry();
+        registry.open.is_empty() && registry.elsewhere.is_empty()
     }
 
     /// The view of an open console.
     #[must_use]
     pub(crate) fn open(&self, key: &str) -> Option<ConsoleView> {
-        let phase = self.places().open.get(key)?.borrow().clone();
+        let phase = self.registry().open.get(key)?.borrow().clone();
         match phase {
             Phase::Open(console) if console.ended().is_none() => Some(ConsoleView(console)),
             _ => None,
@@ -228,8 +228,8 @@ impl Consoles {
     }
 
     fn all(&self) -> Vec<Arc<Console>> {
-        let places = self.places();
-        let open = places
+        let registry = self.registry();
+        let open = registry
             .open
             .values()
             .filter_map(|phase| match &*phase.borrow() {
@@ -243,18 +243,18 @@ impl Consoles {
     /// takes over must not open them.
     #[must_use]
     pub(crate) fn freeze(&self) -> Vec<Arc<str>> {
-        let mut places = self.places();
-        places.frozen = true;
+        let mut registry = self.registry();
+        registry.frozen = true;
         self.0.successor.expect();
-        let Places {
+        let Registry {
             open, elsewhere, ..
-        } = &*places;
+        } = &*registry;
         open.keys().chain(elsewhere).cloned().collect()
     }
 
     /// Reverts [`freeze`](Self::freeze).
     pub(crate) fn thaw(&self) {
-        self.places().frozen = false;
+        self.registry().frozen = false;
         self.0.successor.forget();
     }
 
@@ -274,7 +274,7 @@ impl Consoles {
         if elsewhere.is_empty() {
             return;
         }
-        self.places().elsewhere.extend(elsewhere);
+        self.registry().elsewhere.extend(elsewhere);
         let (own, stop) = (self.clone(), tasks.clone());
         tasks.spawn(async move {
             let freed = super::successor::listen(line, |key| own.free(key));
@@ -282,7 +282,7 @@ impl Consoles {
                 () = freed => {}
                 () = stop.tunnels_requested() => {}
             }
-            let left: Vec<_> = own.places().elsewhere.drain().collect();
+            let left: Vec<_> = own.registry().elsewhere.drain().collect();
             for key in left {
                 own.0.successor.report_end(&key);
             }
@@ -290,23 +290,23 @@ impl Consoles {
     }
 
     fn free(&self, key: &str) {
-        self.places().elsewhere.remove(key);
+        self.registry().elsewhere.remove(key);
         self.0.successor.report_end(key);
     }
 
-    fn places(&self) -> MutexGuard<'_, Places> {
-        lock(&self.0.places)
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        lock(&self.0.registry)
     }
 }
 
 /// The entry of one console in the registry, removed when its guest is disconnected.
-struct Place {
+struct ConsoleEntry {
     consoles: Consoles,
     key: Arc<str>,
     sender: watch::Sender<Phase>,
 }
 
-impl Place {
+impl ConsoleEntry {
     async fn serve<F>(self, wanted: Wanted, connect: F, tasks: Shutdown)
     where
         F: Future<Output = Result<Connected, Refusal>>,
@@ -337,9 +337,9 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConsoleEntry {
     fn drop(&mut self) {
-        self.consoles.places().open.remove(&self.key);
+        self.consoles.registry().open.remove(&self.key);
         self.consoles.0.successor.report_end(&self.key);
     }
 }
