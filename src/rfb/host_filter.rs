@@ -57,15 +57,15 @@ pub(super) struct HostFilter {
     /// Remaining bytes of the current field, and their use.
     left: u64,
     passes: bool,
-    place: Place,
+    field: Field,
     pixel: Option<Pixel>,
     /// True once the client has asked for a picture.
     asked: bool,
 }
 
-/// The place in the stream.
+/// The field of the stream that is read now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Field {
     /// `ServerInit`, which comes first.
     Init,
     /// The beginning of a message.
@@ -79,7 +79,7 @@ enum Measured {
     /// This many bytes are needed to know the length.
     Needs(usize),
     /// A field with this many bytes in all, followed by another one.
-    Length(u64, Place),
+    Length(u64, Field),
 }
 
 const SHORT: Broken = Broken {
@@ -93,7 +93,7 @@ impl HostFilter {
             head: Vec::new(),
             left: 0,
             passes: true,
-            place: Place::Init,
+            field: Field::Init,
             pixel: None,
             asked: false,
         }
@@ -132,7 +132,7 @@ impl HostFilter {
                         let of_head = bytes.get(at..at + count).unwrap_or_default();
                         self.head.extend_from_slice(of_head);
                         // A message is held back from its first byte on, or not at all.
-                        self.passes = self.place != Place::Message || self.head.first() != Some(&3);
+                        self.passes = self.field != Field::Message || self.head.first() != Some(&3);
                         count
                     }
                     Measured::Length(length, next) => {
@@ -155,28 +155,28 @@ impl HostFilter {
         Ok(kept)
     }
 
-    fn settle(&mut self, length: u64, next: Place) {
+    fn settle(&mut self, length: u64, next: Field) {
         self.left = length.saturating_sub(self.head.len() as u64);
         self.head.clear();
-        self.place = next;
+        self.field = next;
     }
 
     fn measure(&mut self) -> Result<Measured, Broken> {
-        match self.place {
-            Place::Init => {
+        match self.field {
+            Field::Init => {
                 let Some(length) = number(&self.head, 20) else {
                     return Ok(Measured::Needs(24));
                 };
                 let format = self.head.get(4..20).unwrap_or_default();
                 self.pixel = self.pixel.or_else(|| Pixel::read(format));
-                Ok(Measured::Length(24 + length, Place::Message))
+                Ok(Measured::Length(24 + length, Field::Message))
             }
-            Place::Message => message(&self.head),
-            Place::Rectangle(left) => {
+            Field::Message => message(&self.head),
+            Field::Rectangle(left) => {
                 let pixel = self.pixel.ok_or(SHORT)?;
                 let next = match left {
-                    0 | 1 => Place::Message,
-                    more => Place::Rectangle(more - 1),
+                    0 | 1 => Field::Message,
+                    more => Field::Rectangle(more - 1),
                 };
                 rectangle(&self.head, pixel, next)
             }
@@ -186,14 +186,14 @@ impl HostFilter {
 
 /// Measures a message.
 fn message(head: &[u8]) -> Result<Measured, Broken> {
-    let whole = |length| Ok(Measured::Length(length, Place::Message));
+    let whole = |length| Ok(Measured::Length(length, Field::Message));
     match *head {
         [] => Ok(Measured::Needs(1)),
         // FramebufferUpdate
         [0, _, high, low, ..] => {
             let next = match u16::from_be_bytes([high, low]) {
-                0 => Place::Message,
-                count => Place::Rectangle(count),
+                0 => Field::Message,
+                count => Field::Rectangle(count),
             };
             Ok(Measured::Length(4, next))
         }
@@ -222,7 +222,7 @@ fn message(head: &[u8]) -> Result<Measured, Broken> {
 }
 
 /// Measures a rectangle, at whose end stands `next`.
-fn rectangle(head: &[u8], pixel: Pixel, next: Place) -> Result<Measured, Broken> {
+fn rectangle(head: &[u8], pixel: Pixel, next: Field) -> Result<Measured, Broken> {
     let [_, _, _, _, w0, w1, h0, h1, e0, e1, e2, e3, ref data @ ..] = *head else {
         return Ok(Measured::Needs(12));
     };
@@ -246,7 +246,7 @@ fn rectangle(head: &[u8], pixel: Pixel, next: Place) -> Result<Measured, Broken>
         -240 => whole(6 + 2 * mask),
         -223 | -257 | -258 | -259 => whole(0),
         // LastRect
-        -224 => Ok(Measured::Length(12, Place::Message)),
+        -224 => Ok(Measured::Length(12, Field::Message)),
         -261 => whole(1),
         -308 => match data.first() {
             Some(screens) => whole(4 + 16 * u64::from(*screens)),

@@ -38,13 +38,13 @@ pub(super) type Credential = Vec<u64>;
 pub(super) struct Session {
     /// The credential of the visitor that opened the session.
     credential: Credential,
-    place: Mutex<Place>,
+    holder: Mutex<Holder>,
     answers: Mutex<Answers>,
     waker: AtomicWaker,
 }
 
 /// The current holder of the subscription.
-enum Place {
+enum Holder {
     /// The session holds it, since this instant.
     Waiting(Subscription, Instant),
     /// A receiving response holds it.
@@ -98,7 +98,7 @@ impl Sessions {
         let subscription = open()?;
         let session = Arc::new(Session {
             credential,
-            place: Mutex::new(Place::Taken),
+            holder: Mutex::new(Holder::Taken),
             answers: Mutex::default(),
             waker: AtomicWaker::new(),
         });
@@ -138,25 +138,25 @@ impl Session {
     }
 
     fn lives(&self, now: Instant) -> bool {
-        match &*lock(&self.place) {
-            Place::Taken => true,
-            Place::Waiting(_, since) | Place::Closed(_, since) => {
+        match &*lock(&self.holder) {
+            Holder::Taken => true,
+            Holder::Waiting(_, since) | Holder::Closed(_, since) => {
                 now.saturating_duration_since(*since) < ALONE
             }
         }
     }
 
     fn is_open(&self, now: Instant) -> bool {
-        self.lives(now) && !matches!(*lock(&self.place), Place::Closed(..))
+        self.lives(now) && !matches!(*lock(&self.holder), Holder::Closed(..))
     }
 
     fn take(&self) -> Result<Subscription, Close> {
-        let mut place = lock(&self.place);
-        match std::mem::replace(&mut *place, Place::Taken) {
-            Place::Waiting(subscription, _) => Ok(subscription),
-            Place::Taken => Err(Close::SECOND),
-            Place::Closed(close, since) => {
-                *place = Place::Closed(close, since);
+        let mut holder = lock(&self.holder);
+        match std::mem::replace(&mut *holder, Holder::Taken) {
+            Holder::Waiting(subscription, _) => Ok(subscription),
+            Holder::Taken => Err(Close::SECOND),
+            Holder::Closed(close, since) => {
+                *holder = Holder::Closed(close, since);
                 Err(close)
             }
         }
@@ -260,7 +260,7 @@ impl Reception {
     pub(super) fn release(mut self) {
         if let Some(subscription) = self.subscription.take() {
             self.released = true;
-            *lock(&self.session.place) = Place::Waiting(subscription, Instant::now());
+            *lock(&self.session.holder) = Holder::Waiting(subscription, Instant::now());
         }
     }
 }
@@ -269,7 +269,7 @@ impl Drop for Reception {
     fn drop(&mut self) {
         // A released session may belong to another response by now.
         if !self.released {
-            *lock(&self.session.place) = Place::Closed(self.close, Instant::now());
+            *lock(&self.session.holder) = Holder::Closed(self.close, Instant::now());
         }
     }
 }

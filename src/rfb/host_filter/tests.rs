@@ -118,7 +118,7 @@ fn every_clipboard_is_left_out_and_nothing_else_wherever_it_is_cut() {
         let mut filter = HostFilter::new();
         let passed = sifted(&mut filter, &stream, step).expect("a good host");
         assert!(passed == kept, "{step}");
-        assert_eq!((filter.place, filter.left), (Place::Message, 0));
+        assert_eq!((filter.field, filter.left), (Field::Message, 0));
     }
 }
 
