@@ -35,11 +35,11 @@ struct Proofs {
 #[must_use]
 pub(crate) struct PresentedProof {
     challenges: Challenges,
-    what: What,
+    proof: ProofKey,
 }
 
 #[derive(Debug)]
-enum What {
+enum ProofKey {
     Certificate(String),
     File(String),
 }
@@ -68,7 +68,7 @@ impl Challenges {
         });
         Ok(PresentedProof {
             challenges: self.clone(),
-            what: What::Certificate(name),
+            proof: ProofKey::Certificate(name),
         })
     }
 
@@ -80,7 +80,7 @@ impl Challenges {
         });
         PresentedProof {
             challenges: self.clone(),
-            what: What::File(token.to_owned()),
+            proof: ProofKey::File(token.to_owned()),
         }
     }
 
@@ -114,10 +114,10 @@ impl ResolvesServerCert for Challenges {
 
 impl Drop for PresentedProof {
     fn drop(&mut self) {
-        let what = &self.what;
-        self.challenges.change(|proofs| match what {
-            What::Certificate(name) => drop(proofs.certificates.remove(name)),
-            What::File(token) => drop(proofs.files.remove(token)),
+        let proof = &self.proof;
+        self.challenges.change(|proofs| match proof {
+            ProofKey::Certificate(name) => drop(proofs.certificates.remove(name)),
+            ProofKey::File(token) => drop(proofs.files.remove(token)),
         });
     }
 }

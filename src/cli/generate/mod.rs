@@ -17,11 +17,11 @@ use crate::cli::Arguments;
 #[derive(Debug, Args)]
 pub(super) struct Generate {
     #[command(subcommand)]
-    what: What,
+    output: Output,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum Output {
     /// Write the man pages: noren(1), one for each command, and noren.toml(5).
     Man(OutputDirectory),
     /// Write the completions for bash, zsh and fish.
@@ -37,9 +37,9 @@ struct OutputDirectory {
 
 impl Generate {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let (OutputDirectory { directory }, files) = match self.what {
-            What::Man(output) => (output, pages()?),
-            What::Completions(output) => (output, completions()),
+        let (OutputDirectory { directory }, files) = match self.output {
+            Output::Man(directory) => (directory, pages()?),
+            Output::Completions(directory) => (directory, completions()),
         };
         fs::create_dir_all(&directory)
             .with_context(|| format!("make the directory {}", directory.display()))?;

@@ -20,11 +20,11 @@ use crate::cli::output::{print, print_toml};
 #[derive(Debug, Args)]
 pub(super) struct Import {
     #[command(subcommand)]
-    what: What,
+    format: Format,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum Format {
     /// Read a file of nginx, such as /etc/nginx/conf.d/wok.conf, and the files that it includes.
     #[command(
         after_help = "With --check, nginx has to be installed. The running nginx, its ports and the apps are not\n\
@@ -57,8 +57,8 @@ enum What {
 
 impl Import {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let text = match self.what {
-            What::Nginx { file, check: true } => {
+        let text = match self.format {
+            Format::Nginx { file, check: true } => {
                 let outcome = nginx::compare(&file)?;
                 print(&outcome.text)?;
                 if outcome.open == 0 {
@@ -70,13 +70,13 @@ impl Import {
                     outcome.open
                 )));
             }
-            What::Nginx { file, .. } if file.is_dir() => {
+            Format::Nginx { file, .. } if file.is_dir() => {
                 print(&survey::survey(&file)?)?;
                 return Ok(());
             }
-            What::Nginx { file, .. } => nginx::import(&file)?,
-            What::Nova { files } => nova::import(&files)?,
-            What::Websockify { line } => websockify::import(&line),
+            Format::Nginx { file, .. } => nginx::import(&file)?,
+            Format::Nova { files } => nova::import(&files)?,
+            Format::Websockify { line } => websockify::import(&line),
         };
         print_toml(&checked(text))?;
         Ok(())
