@@ -1,4 +1,5 @@
-//! Checks the tables of the file against each other: rules that no table can check alone.
+//! Checks the tables of the file against each other: rules that no table can check alone. Must not open anything, and
+//! does not change a value.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! One channel: its rules, its history and its subscribers.
+//! One channel: its rules, its history and its subscribers. Must not know other channels, or how messages are sent.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The accept loop of one listener.
+//! The accept loop of one listener. Must not wait for a client, and does not read a request.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Access to files on blocking threads, within limits of time and number.
+//! Access to files on blocking threads, within limits of time and number. Must not know tokens or file formats.
 
 use std::sync::Arc;
 use std::time::Duration;

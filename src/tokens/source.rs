@@ -1,4 +1,4 @@
-//! One source of tokens, with the settings of connections to its targets.
+//! One source of tokens, with the settings of connections to its targets. Must not connect to a target.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,4 +1,5 @@
-//! Searches the sources of tokens in order, each within its limits.
+//! Searches the sources of tokens in order, each within its limits. Must not connect to a target, and does not know
+//! sessions and routes.
 
 use std::net::IpAddr;
 use std::sync::Arc;

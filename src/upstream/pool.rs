@@ -1,4 +1,5 @@
-//! Pool of idle connections to the app, which are closed before the app closes them.
+//! Pool of idle connections to the app, which are closed before the app closes them. Must not connect, and does not
+//! know requests.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

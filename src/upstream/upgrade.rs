@@ -1,4 +1,5 @@
-//! Sends an upgrade request to the app, and hands the connection over if the app accepts.
+//! Sends an upgrade request to the app, and hands the connection over if the app accepts. Must not know frames of a
+//! WebSocket, or its client.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! Metrics of the sources of channels, set when they are read.
+//! Metrics of the sources of channels, set when they are read. Must not know the sources themselves.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
