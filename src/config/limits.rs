@@ -44,10 +44,11 @@ pub struct Limits {
     /// `body-idle`: the time without a byte of a request body (408), or without progress of writing a response
     /// (closed). Default 60 s.
     pub body_idle: Duration,
-    /// `minimum-rate`: bytes per second at which a request body must arrive, and a response must be read with, while we
-    /// wait for the client (408, closed). Default 256; 0 is no limit.
+    /// `minimum-rate`: the minimum average rate, in bytes per second, at which a client sends a request body or reads a
+    /// response. Only time in which Noren waits for the client counts. A client that is too slow gets 408 or, during a
+    /// response, loses its connection. Default 256; 0 is no limit.
     pub minimum_rate: u64,
-    /// `minimum-rate-grace`: the time by which a client may be behind that rate. Default 60 s.
+    /// `minimum-rate-grace`: the time by which a client may fall behind `minimum-rate`. Default 60 s.
     pub minimum_rate_grace: Duration,
     /// `body-size`: bytes in a request body, beyond which the response is 413. Default 4 GiB; with 0 no request may
     /// have a body.

@@ -17,23 +17,23 @@ pub struct Signed {
     pub keys: Vec<SecretFile>,
     /// `required`: refuses tokens that are not signed. Default `true`.
     pub required: bool,
-    /// `audience`: the required value of the claim `aud`. Default `None`: a link that has one is for somebody else.
+    /// `audience`: the required value of the claim `aud`. Default `None`: links with this claim are refused.
     pub audience: Option<String>,
-    /// `longest`: the longest time to the expiry of a link. Default 24 h. `None`, `"off"`: as far as it likes, and it
-    /// need not have one.
+    /// `longest`: the longest time to the expiry of a link. Default 24 h. `None`, `"off"`: no limit, and a link need
+    /// not expire.
     pub longest: Option<Duration>,
     /// `leeway`: the permitted difference of the signer's clock. Default 5 s.
     pub leeway: Duration,
     /// `grace`: the time after its first use in which a single-use link can be used again from the same address.
-    /// Default 30 s; with 0 not at all.
+    /// Default 30 s; 0 permits no second use.
     pub grace: Duration,
-    /// `store`: the file of the single-use links that were used. Default
-    /// `/var/lib/noren/used-links`.
+    /// `store`: the file that records used single-use links. Default `/var/lib/noren/used-links`.
     pub store: PathBuf,
-    /// `allow`: the targets a link may name itself, by `host` and `port`. Empty, the default: none;
-    /// it names a token.
+    /// `allow`: the targets that a link may name by `host` and `port`. Empty, the default: none, and links can only
+    /// name a token.
     pub allow: Vec<TargetRule>,
-    /// `tls`: the encryption of connections to targets that links name themselves. Default `None`: they are not.
+    /// `tls`: the TLS settings of connections to targets that links name by `host` and `port`. Default `None`: these
+    /// connections are not encrypted.
     pub tls: Option<TargetTls>,
 }
 
