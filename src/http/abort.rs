@@ -1,7 +1,7 @@
 //! Aborts a failed response body only after the bytes before the failure have been sent.
 //!
-//! When a body fails, hyper at once closes the HTTP/1.1 connection or resets the HTTP/2 stream, and drops the bytes
-//! that it has not written yet, often the head itself. A client that gets no byte of a response repeats the request,
+//! When a body fails, hyper closes the HTTP/1.1 connection at once, and `http2` resets the HTTP/2 stream. Both drop the
+//! bytes that are not written yet, often the head itself. A client that gets no byte of a response repeats the request,
 //! even a POST (RFC 9110 §9.2.2 permits that), while it takes a response that is shorter than its length or lacks its
 //! last chunk for an incomplete one (RFC 9112 §8, RFC 9113 §8.1). Must not know the origin of a body.
 
@@ -51,9 +51,9 @@ impl Flushes {
 /// The method of detecting that bytes were sent.
 #[derive(Clone, Debug)]
 pub(crate) enum Sent {
-    /// HTTP/1.1: a completed flush of the connection, which hyper performs while the body is pending.
+    /// HTTP/1.1: a completed flush of the connection, which its writer performs while the body is pending.
     Flushed(Flushes),
-    /// HTTP/2: the drop of an empty DATA frame, which is queued behind the frames of the stream.
+    /// HTTP/2: the drop of an empty DATA frame, which h2 queues behind the frames of the stream.
     Fenced,
 }
 

@@ -1,7 +1,8 @@
 //! Adapts the framing of a response to its request: responses without a body, responses without a length, and
 //! persistence of the connection (RFC 9110 §6.4.1, §8.6; RFC 9112 §6.3, §9.3; RFC 9113 §8.1.1, §8.2.2).
 //!
-//! hyper does most of this for HTTP/1.1 and little of it for HTTP/2. Independent of the handler.
+//! hyper does most of this for HTTP/1.1. Over HTTP/2, `http2` adds a known length and removes headers of the
+//! connection; h2 does none of it. Independent of the handler.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};

@@ -1,5 +1,5 @@
-//! HTTP as all handlers use it: the transport under hyper, bodies, the checked request head, the header rules of a
-//! proxy, and the refusal into which every error is converted.
+//! HTTP as all handlers use it: the transport below hyper (HTTP/1.1) and h2 (HTTP/2), bodies, the checked request head,
+//! the header rules of a proxy, and the refusal into which every error is converted.
 //!
 //! Independent of routes and policy.
 

@@ -1,9 +1,11 @@
-//! The transport under hyper: a plain or TLS stream, with the time limits that hyper does not have.
+//! The transport below hyper, which serves HTTP/1.1, and below h2, which serves HTTP/2: a plain or TLS stream, with
+//! the time limits that neither has.
 //!
 //! A client that requests a large response and never reads it would keep its connection, its buffers and the app's
 //! worker for any time: TCP itself waits for ever on a zero window. And hyper has a single limit for the time between
-//! two requests and the time for a head; the first has to be long, for browsers, and the second short, against clients
-//! that send a byte a minute. Both limits are here, also because hyper would create a timer for each request.
+//! two requests of HTTP/1.1 and the time for a head; the first has to be long, for browsers, and the second short,
+//! against clients that send a byte a minute. Both limits are here, also because hyper would create a timer for each
+//! request.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -413,7 +415,8 @@ impl AsyncWrite for Transport {
             ready!(gather.poll_turn(cx));
             ready!(this.poll_write_out(cx))?;
         }
-        // hyper has nothing left to write when it asks for this, so nothing of its is cut in two.
+        // Interim responses of HTTP/1.1: hyper has nothing left to write when it flushes, so none of its output is cut
+        // in two.
         ready!(this.poll_unwritten(cx))?;
         while let Some(next) = this.interim.next() {
             this.unwritten = next;
