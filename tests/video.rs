@@ -10,13 +10,15 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use noren::recording::{Header, Kind, encode};
 
-/// Runs `noren replay --video` with a program in place of `ffmpeg`; returns whether it succeeded, and its errors.
-fn filmed(directory: &Path, program: Option<&str>, console: &[u8], video: &str) -> (bool, String) {
+use crate::support::until;
+
+/// The command `noren replay --video`, with a program in place of `ffmpeg`.
+fn command(directory: &Path, program: Option<&str>, console: &[u8], video: &str) -> Command {
     let recording = directory.join("1-vm.noren");
     let header = Header::new(0, "unix:/run/vm1".into(), "unix".into());
     let mut file = header.line();
@@ -30,11 +32,18 @@ fn filmed(directory: &Path, program: Option<&str>, console: &[u8], video: &str) 
         fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(file, fs::Permissions::from_mode(0o700)).unwrap();
     }
-    let ran = Command::new(env!("CARGO_BIN_EXE_noren"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_noren"));
+    command
         .args(["replay", "--video", video])
         .arg(&recording)
         .env("PATH", &programs)
-        .current_dir(directory)
+        .current_dir(directory);
+    command
+}
+
+/// Runs the command; returns whether it succeeded, and its errors.
+fn filmed(directory: &Path, program: Option<&str>, console: &[u8], video: &str) -> (bool, String) {
+    let ran = command(directory, program, console, video)
         .output()
         .unwrap();
     let error = String::from_utf8(ran.stderr).unwrap();
@@ -50,7 +59,7 @@ const RED: &[u8] =
 fn a_video_has_its_program_its_picture_and_a_file_of_its_own_or_there_is_none() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
-    let video = path.join("vm.mp4");
+    let (video, partial) = (path.join("vm.mp4"), path.join("vm.mp4.part"));
     let reads = "while IFS= read -r line; do :; done";
     for (program, console, reason) in [
         (None, RED, "install the package ffmpeg"),
@@ -68,7 +77,7 @@ fn a_video_has_its_program_its_picture_and_a_file_of_its_own_or_there_is_none() 
     ] {
         let (well, error) = filmed(path, program, console, "vm.mp4");
         assert!(!well && error.contains(reason), "{reason}: {error}");
-        assert!(!video.exists(), "{reason}");
+        assert!(!video.exists() && !partial.exists(), "{reason}");
     }
     for name in ["vm.gif", "vm"] {
         let (well, error) = filmed(path, Some(reads), RED, name);
@@ -100,4 +109,42 @@ fn a_video_has_its_program_its_picture_and_a_file_of_its_own_or_there_is_none() 
                 .contains("the video ends before the recording: the console uses the encoding 50")
     );
     assert!(video.exists());
+}
+
+#[test]
+fn an_unfinished_video_has_another_name_and_is_gone_after_an_interruption() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let (video, partial) = (path.join("vm.mkv"), path.join("vm.mkv.part"));
+    let waits = "for last; do :; done\necho \"$*\" >arguments\necho half >\"${last#file:}\"\n\
+                 exec /bin/sleep 60";
+    let mut command = command(path, Some(waits), RED, "vm.mkv");
+    let mut running = command.stderr(Stdio::null()).spawn().unwrap();
+    until("the encoder", || {
+        let half = fs::read(&partial).ok()?;
+        (half == b"half\n").then_some(())
+    });
+    assert!(!video.exists());
+    let mode = fs::metadata(&partial).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // The encoder cannot tell the format from this name.
+    let arguments = fs::read_to_string(path.join("arguments")).unwrap();
+    assert!(arguments.contains(" -f matroska file:"), "{arguments}");
+    let interrupted = Command::new("kill")
+        .args(["-INT", &running.id().to_string()])
+        .status();
+    assert!(interrupted.unwrap().success());
+    let ended = running.wait().unwrap();
+    assert!(ended.code().is_some_and(|code| code != 0), "{ended}");
+    assert!(!video.exists() && !partial.exists());
+
+    // A file of somebody else under the other name stays as it is.
+    fs::write(&partial, "of somebody").unwrap();
+    let (well, error) = filmed(path, Some("exit 0"), RED, "vm.mkv");
+    assert!(
+        !well && error.contains("create vm.mkv.part: File exists"),
+        "{error}"
+    );
+    assert_eq!(fs::read(&partial).unwrap(), b"of somebody");
+    assert!(!video.exists());
 }

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, ErrorKind, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -92,6 +92,12 @@ fn speed(text: &str) -> Result<f64, String> {
     }
 }
 
+fn open(path: &Path) -> anyhow::Result<Reader<BufReader<File>>> {
+    let shown = path.display();
+    let file = File::open(path).with_context(|| format!("open {shown}"))?;
+    Reader::open(BufReader::new(file)).with_context(|| format!("read {shown}"))
+}
+
 impl Replay {
     pub(super) fn run(self) -> Result<(), Failure> {
         if self.asciicast {
@@ -102,7 +108,12 @@ impl Replay {
                 speed: self.speed,
                 max_pause: self.max_pause,
             };
-            return Ok(video::encode(settings, || self.open(), into)?);
+            let file = self.file.clone();
+            let runtime = current_runtime()?;
+            let encoded = runtime.block_on(video::encode(settings, move || open(&file), into));
+            // After an interruption a thread may still draw; it ends with the process.
+            runtime.shutdown_background();
+            return Ok(encoded?);
         }
         // Before anything listens, so that a wrong file is told at once.
         self.print_head(&self.open()?);
@@ -118,9 +129,7 @@ impl Replay {
     }
 
     fn open(&self) -> anyhow::Result<Reader<BufReader<File>>> {
-        let path = self.file.display();
-        let file = File::open(&self.file).with_context(|| format!("open {path}"))?;
-        Reader::open(BufReader::new(file)).with_context(|| format!("read {path}"))
+        open(&self.file)
     }
 
     fn write_asciicast(&self) -> anyhow::Result<()> {
@@ -239,7 +248,7 @@ impl Replay {
     }
 }
 
-fn connect_refused(path: &std::path::Path) -> bool {
+fn connect_refused(path: &Path) -> bool {
     let connected = std::os::unix::net::UnixStream::connect(path);
     connected.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
