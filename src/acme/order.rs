@@ -72,8 +72,8 @@ pub(super) async fn order(
     let chain = order.poll_certificate(&patience).await.map_err(&explain)?;
 
     let text = format!("{}{chain}", key.serialize_pem());
-    let place = acme.certificate(name);
-    spawn_blocking(move || keep(&place, &text)).await?
+    let certificate = acme.certificate(name);
+    spawn_blocking(move || store(&certificate, &text)).await?
 }
 
 /// Shows the proofs for all challenges of an order while the returned value lives.
@@ -147,8 +147,8 @@ fn not_seen(acme: &Acme, reasons: &[String]) -> AcmeError {
 }
 
 /// Replaces key and certificate chain, if the new ones can be used.
-fn keep(place: &Certificate, text: &str) -> Result<(), AcmeError> {
-    let path = &place.certificate;
+fn store(certificate: &Certificate, text: &str) -> Result<(), AcmeError> {
+    let path = &certificate.certificate;
     let failed = |source| AcmeError::File {
         path: path.clone(),
         source,

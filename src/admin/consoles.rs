@@ -22,14 +22,14 @@ pub(super) fn close_console(view: &View, number: u64) -> Option<String> {
 /// Hands the keyboard of a shared console over to the viewer of a tunnel, `t7`.
 pub(super) fn keyboard(
     view: &View,
-    what: &str,
+    query: &str,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
     if request.method() != Method::POST {
         return refused(request, not_allowed("POST"), &view.shutdown);
     }
     refuse(request.into_body(), &view.shutdown);
-    let number = what
+    let number = query
         .strip_prefix('t')
         .and_then(|number| number.parse().ok());
     let number: u64 = number.ok_or_else(|| {

@@ -207,12 +207,12 @@ impl Routes {
     }
 
     /// Closes a tunnel, a subscriber, or everything of a session or a user.
-    fn close(&self, what: &str, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    fn close(&self, selector: &str, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
         if request.method() != Method::POST {
             return refused(request, not_allowed("POST"), &self.shutdown);
         }
         refuse(request.into_body(), &self.shutdown);
-        let closed = self.view.close(what)?;
+        let closed = self.view.close(selector)?;
         Ok(object(StatusCode::OK, &json!({ "closed": closed })))
     }
 }

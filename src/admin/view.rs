@@ -257,13 +257,13 @@ impl View {
 
     /// Closes connections: `t7` is a tunnel, `c7` a shared console with all its viewers, `s7` a subscriber, `v7`
     /// everything of the session of a visitor, `user=ann` everything of one user. Returns a message for each.
-    pub(super) fn close(&self, what: &str) -> Result<Vec<String>, Refusal> {
-        let mut pairs = form_urlencoded::parse(what.as_bytes());
+    pub(super) fn close(&self, selector: &str) -> Result<Vec<String>, Refusal> {
+        let mut pairs = form_urlencoded::parse(selector.as_bytes());
         if let Some((_, user)) = pairs.find(|(key, _)| key == "user") {
             let user = Some(&*user);
             return Ok(self.close_all(|of, _| of == user));
         }
-        let (kind, number) = what.split_at_checked(1).unwrap_or_default();
+        let (kind, number) = selector.split_at_checked(1).unwrap_or_default();
         let number: u64 = number.parse().map_err(|_| {
             Refusal::new(
                 StatusCode::BAD_REQUEST,
@@ -281,7 +281,7 @@ impl View {
             "s" => self.close_subscription(number),
             _ => None,
         };
-        let closed = closed.ok_or_else(|| Refusal::not_found(format!("{what} is not open")))?;
+        let closed = closed.ok_or_else(|| Refusal::not_found(format!("{selector} is not open")))?;
         Ok(vec![closed])
     }
 

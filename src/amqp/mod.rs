@@ -56,9 +56,9 @@ pub(super) enum Reads {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BrokerError {
     /// The credentials cannot be used.
-    #[error("{place}: {reason}")]
+    #[error("{location}: {reason}")]
     Credentials {
-        place: BrokerCredentials,
+        location: BrokerCredentials,
         reason: Reason,
     },
     /// The trusted certificates cannot be read.
@@ -183,18 +183,18 @@ pub(super) async fn close(connection: &Connection) {
 }
 
 /// Reads user and password from their place; without one they are those that RabbitMQ accepts from its own machine.
-fn credentials(place: Option<&BrokerCredentials>) -> Result<AMQPUserInfo, BrokerError> {
-    let Some(place) = place else {
+fn credentials(location: Option<&BrokerCredentials>) -> Result<AMQPUserInfo, BrokerError> {
+    let Some(location) = location else {
         return Ok(AMQPUserInfo {
             username: "guest".to_owned(),
             password: "guest".to_owned(),
         });
     };
     let fault = |reason: Reason| BrokerError::Credentials {
-        place: place.clone(),
+        location: location.clone(),
         reason,
     };
-    let text = match place {
+    let text = match location {
         BrokerCredentials::File(path) => read_text(path, LARGEST_SECRET)
             .map_err(|error| fault(Reason::new(path, Use::Read, &error)))?,
         BrokerCredentials::Environment(name) => std::env::var(name).map_err(|_| {
@@ -240,8 +240,8 @@ mod tests {
 
     #[test]
     fn credentials_in_the_environment_are_named_when_they_are_missing() {
-        let place = BrokerCredentials::Environment("NOREN_NO_SUCH_VARIABLE".to_owned());
-        let said = credentials(Some(&place)).expect_err("no credentials");
+        let location = BrokerCredentials::Environment("NOREN_NO_SUCH_VARIABLE".to_owned());
+        let said = credentials(Some(&location)).expect_err("no credentials");
         let said = said.to_string();
         assert!(
             said.contains("environment:NOREN_NO_SUCH_VARIABLE"),

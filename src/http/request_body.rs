@@ -231,8 +231,8 @@ impl RequestBody {
     }
 
     /// Holds a share until the body ends.
-    pub(crate) fn hold(&mut self, place: Option<Share>) {
-        self.held[1] = place;
+    pub(crate) fn hold(&mut self, share: Option<Share>) {
+        self.held[1] = share;
     }
 
     /// Waits for the next piece; with `watched` also reports a pause.

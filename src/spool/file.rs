@@ -44,7 +44,7 @@ struct Kept {
     file: File,
     room: Mutex<Share>,
     /// Share of the limit on files.
-    _place: Share,
+    _share: Share,
 }
 
 impl Spool {
@@ -59,8 +59,8 @@ impl Spool {
         client: Client,
         wait: Duration,
     ) -> Result<SpoolFile, SpoolError> {
-        let place = self.files.take_within(wait, client, 1).await;
-        let place = place.map_err(|denied| match denied {
+        let share = self.files.take_within(wait, client, 1).await;
+        let share = share.map_err(|denied| match denied {
             Denied::All => SpoolError::TooManyFiles(self.settings.files),
             Denied::Client => SpoolError::Share,
         })?;
@@ -73,7 +73,7 @@ impl Spool {
             kept: Arc::new(Kept {
                 file,
                 room: Mutex::new(self.disk.of(client)),
-                _place: place,
+                _share: share,
             }),
             spool: self.clone(),
             length: 0,

@@ -94,7 +94,7 @@ impl<T> FairQueue<T> {
         &mut self,
         class: Class,
         address: Address,
-        who: T,
+        entry: T,
     ) -> Result<(Ticket, Option<T>), QueueFull> {
         let gives_way = if self.len() < self.most {
             None
@@ -103,7 +103,7 @@ impl<T> FairQueue<T> {
         };
         self.latest += 1;
         let number = self.latest;
-        self.class_queue(class).add(address, number, who);
+        self.class_queue(class).add(address, number, entry);
         let ticket = Ticket {
             class,
             address,
@@ -123,9 +123,9 @@ impl<T> FairQueue<T> {
         let others_turn = self.known_in_a_row >= CONSECUTIVE_KNOWN && self.unknown.all > 0;
         self.latest += 1;
         let turn = self.latest;
-        if !others_turn && let Some(who) = self.known.next(turn, &fits) {
+        if !others_turn && let Some(entry) = self.known.next(turn, &fits) {
             self.known_in_a_row += 1;
-            return Some(who);
+            return Some(entry);
         }
         self.known_in_a_row = 0;
         let next = self.unknown.next(turn, &fits);
@@ -169,7 +169,7 @@ impl<T> ClassQueue<T> {
             .map_or(0, |waiting| waiting.by_number.len())
     }
 
-    fn add(&mut self, address: Address, number: u64, who: T) {
+    fn add(&mut self, address: Address, number: u64, entry: T) {
         let before = self.size(address);
         let waiting = self.of.entry(address).or_insert_with(|| {
             self.turns.insert(number, address);
@@ -178,7 +178,7 @@ impl<T> ClassQueue<T> {
                 by_number: BTreeMap::new(),
             }
         });
-        waiting.by_number.insert(number, who);
+        waiting.by_number.insert(number, entry);
         self.resized(address, before, before + 1);
     }
 
@@ -186,7 +186,7 @@ impl<T> ClassQueue<T> {
     fn next(&mut self, turn: u64, fits: &impl Fn(&T) -> bool) -> Option<T> {
         let first = |(old, address): (&u64, &Address)| {
             let mut waiting = self.of.get(address)?.by_number.iter();
-            let (number, _) = waiting.find(|(_, who)| fits(who))?;
+            let (number, _) = waiting.find(|(_, entry)| fits(entry))?;
             Some((*old, *address, *number))
         };
         let (old, address, number) = self.turns.iter().find_map(first)?;
@@ -209,13 +209,13 @@ impl<T> ClassQueue<T> {
     fn take(&mut self, address: Address, number: u64) -> Option<T> {
         let before = self.size(address);
         let waiting = self.of.get_mut(&address)?;
-        let who = waiting.by_number.remove(&number)?;
+        let entry = waiting.by_number.remove(&number)?;
         if waiting.by_number.is_empty() {
             self.turns.remove(&waiting.turn);
             self.of.remove(&address);
         }
         self.resized(address, before, before - 1);
-        Some(who)
+        Some(entry)
     }
 
     fn resized(&mut self, address: Address, before: usize, now: usize) {

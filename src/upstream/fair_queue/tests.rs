@@ -6,9 +6,9 @@ fn ip(last: u8) -> IpAddr {
 }
 
 /// A queue that these entries have joined in this order, each with a name.
-fn line(most: usize, who: &[(Class, u8, &'static str)]) -> FairQueue<&'static str> {
+fn line(most: usize, entries: &[(Class, u8, &'static str)]) -> FairQueue<&'static str> {
     let mut line = FairQueue::new(most);
-    for (class, last, name) in who {
+    for (class, last, name) in entries {
         let joined = line.join(*class, Some(ip(*last)), *name);
         assert!(matches!(joined, Ok((_, None))), "{name}: {joined:?}");
     }
