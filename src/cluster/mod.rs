@@ -170,7 +170,7 @@ impl SharedStream for Node {
         });
         queued.ok_or_else(|| {
             let count = self.queue.count();
-            PublishError::NotKept(format!(
+            PublishError::NotStored(format!(
                 "{count} messages wait for the broker of the cluster already (cluster.pending)"
             ))
         })

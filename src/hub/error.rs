@@ -69,14 +69,16 @@ pub(crate) enum PublishError {
     /// The disk refused it, and no subscriber has seen it. The text goes to the publisher, so it contains no file
     /// name.
     #[error("the message could not be kept: {0}; publish it again later")]
-    NotKept(String),
+    NotStored(String),
 }
 
 impl PublishError {
     /// True if the same message may be accepted later, without a change of it or of the configuration.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::TooManyChannels(_) | Self::ChannelShare | Self::Moving | Self::NotKept(_) => true,
+            Self::TooManyChannels(_) | Self::ChannelShare | Self::Moving | Self::NotStored(_) => {
+                true
+            }
             Self::Unknown(_) | Self::TooLarge { .. } | Self::Malformed(_) => false,
         }
     }
@@ -88,7 +90,7 @@ impl PublishError {
 
     /// The error for a publisher, without details that are only for the operator.
     pub(super) fn not_kept(error: &StoreError) -> Self {
-        Self::NotKept(error.for_publishers().to_owned())
+        Self::NotStored(error.for_publishers().to_owned())
     }
 }
 

@@ -57,7 +57,7 @@ impl Published {
     /// Waits until the message is as durable as its channel promises: on disk, or in the stream of the cluster.
     ///
     /// # Errors
-    /// [`PublishError::NotKept`] if the disk refused the message, which no subscriber has seen then, or if the
+    /// [`PublishError::NotStored`] if the disk refused the message, which no subscriber has seen then, or if the
     /// cluster has not confirmed it in time.
     pub(crate) async fn acknowledged(self) -> Result<EventId, PublishError> {
         match self.0 {
@@ -68,7 +68,7 @@ impl Published {
             },
             Outcome::Stream(confirmed) => match timeout(STREAM_LIMIT, confirmed).await {
                 Ok(Ok(id)) => Ok(id),
-                _ => Err(PublishError::NotKept(
+                _ => Err(PublishError::NotStored(
                     "the broker of the cluster has not taken it; it still waits for that"
                         .to_owned(),
                 )),

@@ -18,7 +18,7 @@ pub(crate) trait SharedStream: Send + Sync {
     /// Queues a message for the stream. The returned future gives its id once this node has read it back.
     ///
     /// # Errors
-    /// [`PublishError::NotKept`] if too many messages wait for the broker already.
+    /// [`PublishError::NotStored`] if too many messages wait for the broker already.
     fn publish(
         &self,
         channel: &ChannelName,

@@ -15,7 +15,7 @@ pub(crate) fn publish_refusal(error: &PublishError, retry: Duration) -> Refusal 
         PublishError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         PublishError::Malformed(_) => StatusCode::BAD_REQUEST,
         PublishError::ChannelShare => StatusCode::TOO_MANY_REQUESTS,
-        PublishError::TooManyChannels(_) | PublishError::Moving | PublishError::NotKept(_) => {
+        PublishError::TooManyChannels(_) | PublishError::Moving | PublishError::NotStored(_) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
     };

@@ -24,7 +24,7 @@ const STEP: u64 = 64 * 1024;
 /// A body that is being written.
 #[derive(Debug)]
 pub(crate) struct SpoolFile {
-    kept: Arc<Kept>,
+    shared: Arc<SharedFile>,
     spool: Spool,
     length: u64,
     most: u64,
@@ -32,7 +32,7 @@ pub(crate) struct SpoolFile {
 
 /// Reads a body from its beginning to its end at the time the reader was made or last extended.
 pub(crate) struct SpoolReader {
-    kept: Arc<Kept>,
+    shared: Arc<SharedFile>,
     at: u64,
     end: u64,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
@@ -40,7 +40,7 @@ pub(crate) struct SpoolReader {
 
 /// The file and its reserved space, until the last user is dropped.
 #[derive(Debug)]
-struct Kept {
+struct SharedFile {
     file: File,
     room: Mutex<Share>,
     /// Share of the limit on files.
@@ -70,7 +70,7 @@ impl Spool {
             .unwrap_or_else(|error| Err(io::Error::other(error)))
             .map_err(|source| self.failed(source))?;
         Ok(SpoolFile {
-            kept: Arc::new(Kept {
+            shared: Arc::new(SharedFile {
                 file,
                 room: Mutex::new(self.disk.of(client)),
                 _share: share,
@@ -106,8 +106,8 @@ impl SpoolFile {
             return Err(SpoolError::TooLarge(self.most));
         }
         self.take_room(end)?;
-        let (kept, bytes, at) = (Arc::clone(&self.kept), bytes.clone(), self.length);
-        let written = spawn_blocking(move || kept.file.write_all_at(&bytes, at)).await;
+        let (shared, bytes, at) = (Arc::clone(&self.shared), bytes.clone(), self.length);
+        let written = spawn_blocking(move || shared.file.write_all_at(&bytes, at)).await;
         written
             .unwrap_or_else(|error| Err(io::Error::other(error)))
             .map_err(|source| self.spool.failed(source))?;
@@ -116,7 +116,7 @@ impl SpoolFile {
     }
 
     fn take_room(&mut self, end: u64) -> Result<(), SpoolError> {
-        let mut room = self.kept.room();
+        let mut room = self.shared.room();
         if end <= room.held() {
             return Ok(());
         }
@@ -139,7 +139,7 @@ impl SpoolFile {
     #[must_use]
     pub(crate) fn reader(&self) -> SpoolReader {
         SpoolReader {
-            kept: Arc::clone(&self.kept),
+            shared: Arc::clone(&self.shared),
             at: 0,
             end: self.length,
             reading: None,
@@ -169,7 +169,7 @@ impl SpoolReader {
     #[must_use]
     pub(crate) fn again(&self) -> Self {
         Self {
-            kept: Arc::clone(&self.kept),
+            shared: Arc::clone(&self.shared),
             at: 0,
             end: self.end,
             reading: None,
@@ -182,11 +182,11 @@ impl SpoolReader {
             return Poll::Ready(None);
         }
         let reading = self.reading.get_or_insert_with(|| {
-            let (kept, at) = (Arc::clone(&self.kept), self.at);
+            let (shared, at) = (Arc::clone(&self.shared), self.at);
             let length = usize::try_from(self.end - at).map_or(PIECE, |left| left.min(PIECE));
             spawn_blocking(move || {
                 let mut piece = vec![0; length];
-                kept.file.read_exact_at(&mut piece, at)?;
+                shared.file.read_exact_at(&mut piece, at)?;
                 Ok(Bytes::from(piece))
             })
         });
@@ -206,7 +206,7 @@ impl fmt::Debug for SpoolReader {
     }
 }
 
-impl Kept {
+impl SharedFile {
     fn room(&self) -> MutexGuard<'_, Share> {
         lock(&self.room)
     }

@@ -92,7 +92,7 @@ pub enum TlsError {
     },
     /// The stored self-signed certificate cannot be used.
     #[error("{reason}; remove noren-cert.pem and noren-key.pem from {} to have them made again", directory.display())]
-    Kept {
+    Stored {
         /// Directory of the two files.
         directory: PathBuf,
         /// The fault of the files.
@@ -149,7 +149,7 @@ impl TlsError {
                 let reason = Reason::new(path, Use::Read, cause);
                 reason.denied().map(|_| path.as_path())
             }
-            Self::Kept { reason, .. } => reason.denied(),
+            Self::Stored { reason, .. } => reason.denied(),
             _ => None,
         }
     }

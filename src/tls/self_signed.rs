@@ -207,7 +207,7 @@ fn write_error(path: &Path, source: io::Error) -> TlsError {
 }
 
 fn read_error(directory: &Path, reason: TlsError) -> TlsError {
-    TlsError::Kept {
+    TlsError::Stored {
         directory: directory.to_owned(),
         reason: Box::new(reason),
     }

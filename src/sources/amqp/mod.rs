@@ -56,7 +56,7 @@ enum Lost {
     Cancelled,
     /// The message is not acknowledged, so it will be delivered again.
     #[error(transparent)]
-    NotKept(#[from] PublishError),
+    NotStored(#[from] PublishError),
 }
 
 /// Runs the source until it is stopped.

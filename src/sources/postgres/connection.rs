@@ -58,7 +58,7 @@ pub(super) enum Lost {
     Database(String),
     /// The row is not deleted, so it will be read again.
     #[error(transparent)]
-    NotKept(#[from] PublishError),
+    NotStored(#[from] PublishError),
 }
 
 /// Receives the notifications that arrive during a query.

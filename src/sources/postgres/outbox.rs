@@ -168,7 +168,7 @@ impl<'a> Reader<'a> {
             published.acknowledged().await?;
             done.published.push(id);
         }
-        lost.map_or(Ok(()), |error| Err(Lost::NotKept(error)))
+        lost.map_or(Ok(()), |error| Err(Lost::NotStored(error)))
     }
 
     /// Leaves a row and those after it in its channel for later; false if the whole table has to wait.

@@ -49,7 +49,7 @@ pub(super) struct App<'a> {
 pub(super) struct Files<'a> {
     pub(super) at: &'a Directive,
     /// The directive with the directory: `root` or `alias`.
-    pub(super) place: &'a Directive,
+    pub(super) directive: &'a Directive,
     pub(super) directory: String,
     /// The blocks with the limits of the directory.
     pub(super) scope: Scope<'a>,
@@ -99,7 +99,7 @@ impl<'a> Outcome<'a> {
             Self::Console(app) => Some(format!("console {}", app.access())),
             Self::Files(files) => {
                 let limits = limits(&files.scope);
-                Some(format!("files {} {limits:?}", files.place.id))
+                Some(format!("files {} {limits:?}", files.directive.id))
             }
             Self::Redirect(_) | Self::Closed(_) => None,
         }
@@ -197,9 +197,9 @@ impl<'a> Locations<'a, '_> {
             .and_then(|files| Some((files, files.arguments().last()?)));
         let named = match last {
             Some((files, name)) if name.starts_with('@') => {
-                let mut places = self.server.all("location");
-                let place = places.find(|one| one.arguments() == std::slice::from_ref(name));
-                Some(place.ok_or_else(|| Outcome::closed(files, "there is no such location"))?)
+                let mut locations = self.server.all("location");
+                let location = locations.find(|one| one.arguments() == std::slice::from_ref(name));
+                Some(location.ok_or_else(|| Outcome::closed(files, "there is no such location"))?)
             }
             _ => None,
         };
@@ -253,15 +253,17 @@ impl<'a> Locations<'a, '_> {
             return Err(Outcome::closed(at, format!("line {}: {why}", asks.line)));
         }
         let handler = at.block.iter().find(|one| is_other_handler(one));
-        let place = scope.own("alias").or_else(|| scope.own("root"));
-        let found = place.and_then(|place| directory(place, path));
+        let directive = scope.own("alias").or_else(|| scope.own("root"));
+        let found = directive.and_then(|directive| directory(directive, path));
         let limits =
             flow.methods.is_some() || self.flow.methods.is_some() || methods(scope).is_some();
-        match (handler, place, found) {
-            (None, Some(place), Some(directory)) if !limits && !self.needs_certificate(flow) => {
+        match (handler, directive, found) {
+            (None, Some(directive), Some(directory))
+                if !limits && !self.needs_certificate(flow) =>
+            {
                 Ok(Outcome::Files(Files {
                     at,
-                    place,
+                    directive,
                     directory,
                     scope: scope.clone(),
                     notes: flow.notes.clone(),

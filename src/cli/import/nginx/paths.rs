@@ -274,7 +274,7 @@ impl<'a> Map<'a, '_, '_> {
                     let why =
                         "no route of a noren.toml stands for this path alone: it is refused here";
                     self.told
-                        .extend(place(other).map(|at| (at, why.to_owned())));
+                        .extend(directive_of(other).map(|at| (at, why.to_owned())));
                 }
             }
             let star = if cut.exact { "" } else { "*" };
@@ -282,7 +282,9 @@ impl<'a> Map<'a, '_, '_> {
             let above = above.map(|above| above.path);
             let cuts = self.cuts.iter_mut();
             for above in cuts.filter(|one| !one.exact && Some(&one.path) == above.as_ref()) {
-                if let Some(at) = place(&cut.outcome).or_else(|| place(&above.outcome)) {
+                if let Some(at) =
+                    directive_of(&cut.outcome).or_else(|| directive_of(&above.outcome))
+                {
                     above.refuse(at, vec![text.clone()]);
                 }
             }
@@ -397,7 +399,7 @@ impl<'a> Cut<'a> {
         {
             let why = "paths of another place would be answered by it here, and no `refuse` stands for them: it is \
                        closed here";
-            let told = place(&self.outcome).unwrap_or(at);
+            let told = directive_of(&self.outcome).unwrap_or(at);
             self.outcome = Outcome::closed(told, format!("{why} (see line {})", at.line));
             return;
         }
@@ -430,7 +432,7 @@ fn remark_on<'a>(pattern: &Pattern<'a>) -> (&'a Directive, String) {
 }
 
 /// Returns the directive of the location from which an outcome comes.
-fn place<'a>(outcome: &Outcome<'a>) -> Option<&'a Directive> {
+fn directive_of<'a>(outcome: &Outcome<'a>) -> Option<&'a Directive> {
     match outcome {
         Outcome::App(app) | Outcome::Console(app) => Some(app.at),
         Outcome::Files(files) => Some(files.at),

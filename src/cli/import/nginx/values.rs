@@ -4,8 +4,8 @@
 use super::syntax::Directive;
 
 /// Returns the directory that `root` or `alias` names for a path; `None` if it is not a fixed one.
-pub(super) fn directory(place: &Directive, path: &str) -> Option<String> {
-    let written = place.argument(0);
+pub(super) fn directory(directive: &Directive, path: &str) -> Option<String> {
+    let written = directive.argument(0);
     if !written.starts_with('/') || written.contains('$') {
         return None;
     }
@@ -13,21 +13,21 @@ pub(super) fn directory(place: &Directive, path: &str) -> Option<String> {
         "" => "/".to_owned(),
         text => text.to_owned(),
     };
-    match place.name() {
+    match directive.name() {
         "alias" => Some(bare(written)),
         _ => Some(bare(&format!("{}{path}", written.trim_end_matches('/')))),
     }
 }
 
 /// Adds the default port to the address of an app.
-pub(super) fn with_port(place: &str, scheme: &str) -> String {
-    let has_port = place
+pub(super) fn with_port(authority: &str, scheme: &str) -> String {
+    let has_port = authority
         .rsplit_once(':')
         .is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
     match (has_port, scheme) {
-        (true, _) => place.to_owned(),
-        (false, "https") => format!("{place}:443"),
-        (false, _) => format!("{place}:80"),
+        (true, _) => authority.to_owned(),
+        (false, "https") => format!("{authority}:443"),
+        (false, _) => format!("{authority}:80"),
     }
 }
 

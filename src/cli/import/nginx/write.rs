@@ -14,7 +14,7 @@ use super::paths::Route;
 use super::server::Server;
 use super::syntax::Directive;
 use super::upstream::Upstream;
-use super::writer::{CLOSED, ONLY_BCRYPT, Writer, place};
+use super::writer::{CLOSED, ONLY_BCRYPT, Writer, add_route};
 use super::{settings, wok};
 
 /// Writes the whole result.
@@ -156,7 +156,7 @@ impl<'a> Writer<'a> {
         if !self.taken.insert((hosts.to_vec(), route.path.clone())) {
             return;
         }
-        self.report.carry(files.place);
+        self.report.carry(files.directive);
         for (at, why) in &files.notes {
             self.report.leave_out(at, why);
         }
@@ -250,7 +250,7 @@ impl<'a> Writer<'a> {
             keys.push(("url", quoted(&app.url)));
         }
         keys.extend(self.tls(app));
-        place(&mut keys, &route.path, &site.hosts);
+        add_route(&mut keys, &route.path, &site.hosts);
         if is_wok {
             keys.extend(wok::keys(&route.path));
         }

@@ -54,7 +54,7 @@ impl<'a> Writer<'a> {
             ("restart-wait", quoted("0s")),
             ("refuse", list(["*"])),
         ];
-        place(&mut keys, path, hosts);
+        add_route(&mut keys, path, hosts);
         self.draft.add("app", &keys);
     }
 
@@ -118,7 +118,7 @@ impl<'a> Writer<'a> {
 }
 
 /// Adds the path and the hosts of a route.
-pub(super) fn place(keys: &mut Vec<(&'static str, String)>, path: &str, hosts: &[String]) {
+pub(super) fn add_route(keys: &mut Vec<(&'static str, String)>, path: &str, hosts: &[String]) {
     if path != "/" {
         keys.push(("path", quoted(&visible(path))));
     }
