@@ -17,18 +17,18 @@ const LOOK_UPS: u64 = 16;
 /// Number of descriptors for the histories on disk.
 const STORE: u64 = 16;
 
-/// The descriptors that a configuration needs, and the maximum number.
+/// The number of descriptors that a configuration needs, and the maximum number.
 #[derive(Debug)]
-pub(super) struct Need {
+pub(super) struct Budget {
     needed: u64,
     most: u64,
     is_lower: bool,
 }
 
 /// Lowers the limits of a configuration to the maximum number of descriptors. Has no other effect.
-pub(super) fn plan(config: &mut Config) -> Need {
+pub(super) fn plan(config: &mut Config) -> Budget {
     let (needed, most) = (needed(config), most_descriptors());
-    Need {
+    Budget {
         needed,
         most,
         is_lower: fit(config, most),
@@ -51,12 +51,12 @@ pub(super) fn raise() {
 
 /// Logs the limits that are lower than configured. The soft limit is raised again, as it may have been lowered since
 /// the start.
-pub(super) fn commit(need: &Need, config: &Config) {
+pub(super) fn commit(budget: &Budget, config: &Config) {
     raise();
-    if need.is_lower {
+    if budget.is_lower {
         warn!(
-            descriptors = need.most,
-            needed = need.needed,
+            descriptors = budget.most,
+            needed = budget.needed,
             connections = config.limits.connections,
             files = config.spool.files,
             workers = workers(config),

@@ -14,38 +14,38 @@ use atomic_waker::AtomicWaker;
 pub(super) struct Dormant<F> {
     future: Pin<Box<F>>,
     waker: Waker,
-    bell: Arc<Bell>,
+    flag: Arc<WakeFlag>,
 }
 
 /// The waker of such a future, which also wakes its task.
 #[derive(Debug)]
-struct Bell {
-    is_rung: AtomicBool,
+struct WakeFlag {
+    is_set: AtomicBool,
     task: AtomicWaker,
 }
 
 impl<F> Dormant<F> {
     /// Wraps a future; it is first polled when its task is polled next.
     pub(super) fn new(future: F) -> Self {
-        let bell = Arc::new(Bell {
-            is_rung: AtomicBool::new(true),
+        let flag = Arc::new(WakeFlag {
+            is_set: AtomicBool::new(true),
             task: AtomicWaker::new(),
         });
         Self {
             future: Box::pin(future),
-            waker: Waker::from(Arc::clone(&bell)),
-            bell,
+            waker: Waker::from(Arc::clone(&flag)),
+            flag,
         }
     }
 }
 
-impl Wake for Bell {
+impl Wake for WakeFlag {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.is_rung.swap(true, Ordering::AcqRel) {
+        if !self.is_set.swap(true, Ordering::AcqRel) {
             self.task.wake();
         }
     }
@@ -56,9 +56,9 @@ impl<F: Future> Future for Dormant<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.get_mut();
-        // Before the look at the bell, so that one that is rung meanwhile wakes this task.
-        this.bell.task.register(cx.waker());
-        if !this.bell.is_rung.swap(false, Ordering::AcqRel) {
+        // Before the look at the flag, so that a flag that is set meanwhile wakes this task.
+        this.flag.task.register(cx.waker());
+        if !this.flag.is_set.swap(false, Ordering::AcqRel) {
             return Poll::Pending;
         }
         this.future

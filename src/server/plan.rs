@@ -20,7 +20,7 @@ use crate::viewers;
 #[derive(Debug)]
 pub(super) struct Findings {
     pub(super) config: Config,
-    need: descriptors::Need,
+    budget: descriptors::Budget,
     service: service::Plan,
     acceptors: Acceptors,
 }
@@ -29,7 +29,7 @@ pub(super) struct Findings {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) config: Config,
-    need: descriptors::Need,
+    budget: descriptors::Budget,
     service: service::Plan,
     acceptors: Vec<Option<Acceptor>>,
 }
@@ -40,7 +40,7 @@ impl Findings {
     /// # Errors
     /// A [`SetupError`] for each file that cannot be used.
     pub(super) fn read(mut config: Config) -> Result<Self, Faults<SetupError>> {
-        let need = descriptors::plan(&mut config);
+        let budget = descriptors::plan(&mut config);
         let mut faults = Faults::default();
         let service = faults.keep_all(service::Plan::new(&config));
         let acceptors = faults.keep_all(Acceptors::read(&config));
@@ -49,7 +49,7 @@ impl Findings {
         };
         Ok(Self {
             config,
-            need,
+            budget,
             service,
             acceptors,
         })
@@ -73,7 +73,7 @@ impl Findings {
         }
         Ok(Plan {
             config: self.config,
-            need: self.need,
+            budget: self.budget,
             service: self.service,
             acceptors,
         })
@@ -83,7 +83,7 @@ impl Findings {
 impl Plan {
     /// Puts this plan in force in all parts that outlive it, and returns the state for further requests.
     pub(super) fn commit(self, live: &Live) -> State {
-        descriptors::commit(&self.need, &self.config);
+        descriptors::commit(&self.budget, &self.config);
         live.forget_responses();
         let sources = self.service.token_sources();
         live.telemetry.token_sources.store(Arc::new(sources));
