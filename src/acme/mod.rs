@@ -37,7 +37,7 @@ const WINDOW_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Keeps certificates up to date. Clones share their state.
 #[derive(Clone, Debug)]
-pub(crate) struct Keeper(Arc<Shared>);
+pub(crate) struct Renewer(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -85,7 +85,7 @@ pub(crate) struct KeptCertificate {
     pub last_error: Option<String>,
 }
 
-impl Keeper {
+impl Renewer {
     /// Creates a keeper without certificates.
     #[must_use]
     pub(crate) fn new(challenges: Challenges, telemetry: Arc<Telemetry>) -> Self {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use http::StatusCode;
 use tracing::info;
 
-use crate::acme::Keeper;
+use crate::acme::Renewer;
 use crate::admin::addresses;
 use crate::admin::consoles::close_console;
 use crate::admin::status::{Certificate, Counted, Status};
@@ -50,7 +50,7 @@ pub(crate) struct View {
     /// Bytes and files in the spool.
     pub spool: SpoolUse,
     /// Certificates of an ACME authority.
-    pub acme: Keeper,
+    pub acme: Renewer,
     /// Metrics and open tunnels.
     pub telemetry: std::sync::Arc<Telemetry>,
     /// The stop signal.

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tracing::{info, warn};
 
-use crate::acme::Keeper;
+use crate::acme::Renewer;
 use crate::admin::{Admin, Orders, View};
 use crate::bridge::Consoles;
 use crate::clock::{unix_milliseconds, unix_time};
@@ -57,7 +57,7 @@ pub struct Server {
     state: Arc<ArcSwap<State>>,
     live: Live,
     sources: Sources,
-    acme: Keeper,
+    acme: Renewer,
     /// Serialises reload, certificate renewal and hand-over.
     turn: Arc<Mutex<()>>,
     /// Connection to the process that this one replaces, and the addresses of that process's shared consoles.
@@ -145,7 +145,7 @@ impl Server {
             config.limits.connections_per_address,
         );
         let sources = Sources::start(&hub, config, &shutdown)?;
-        let acme = Keeper::new(challenges, Arc::clone(&telemetry));
+        let acme = Renewer::new(challenges, Arc::clone(&telemetry));
         let view = View {
             hub,
             cluster,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tracing::info;
 
-use crate::acme::Keeper;
+use crate::acme::Renewer;
 use crate::admin::Admin;
 use crate::config::{Acme, Config};
 use crate::hub::HubPlan;
@@ -24,7 +24,7 @@ pub struct Handle {
     pub(super) state: Arc<ArcSwap<State>>,
     pub(super) live: Live,
     pub(super) sources: Sources,
-    acme: Keeper,
+    acme: Renewer,
     /// The listeners that are still open.
     pub(super) listeners: Vec<Weak<Listener>>,
     /// Serialises changes.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
-use crate::acme::Keeper;
+use crate::acme::Renewer;
 use crate::server::Handle;
 use crate::shutdown::Shutdown;
 use crate::tls::TlsError;
@@ -35,7 +35,7 @@ pub(super) async fn watch(handle: Handle, shutdown: Shutdown) {
 }
 
 /// Gets the configured certificates from an ACME authority until the server stops.
-pub(super) async fn keep(acme: Keeper, handle: Handle, shutdown: Shutdown) {
+pub(super) async fn keep(acme: Renewer, handle: Handle, shutdown: Shutdown) {
     let own = handle.clone();
     let keeping = acme.keep(
         move || own.acme(),
