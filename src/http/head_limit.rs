@@ -26,7 +26,7 @@ pub(super) struct HeadLimit {
 
 /// The limit that has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Late {
+pub(super) enum PassedLimit {
     /// The idle time; nothing of a head has arrived.
     Idle,
     /// The time for a head, of which a part has arrived.
@@ -54,7 +54,7 @@ impl HeadLimit {
     }
 
     /// Checks the limits after a read; `came` is true if the read returned bytes.
-    pub(super) fn check(&mut self, cx: &mut Context<'_>, came: bool) -> Option<Late> {
+    pub(super) fn check(&mut self, cx: &mut Context<'_>, came: bool) -> Option<PassedLimit> {
         // A request may come and be answered between two reads.
         let requests = self.activity.request_count();
         if std::mem::replace(&mut self.requests, requests) != requests || self.activity.is_busy() {
@@ -71,16 +71,16 @@ impl HeadLimit {
         if !self.has_started && self.requests > 0 {
             let end = self.activity.idle_since() + self.idle;
             let is_over = self.idle_end.has_passed(cx, end.into());
-            return is_over.then_some(Late::Idle);
+            return is_over.then_some(PassedLimit::Idle);
         }
         // The head is complete with nearly every read. If it is not, hyper reads again, and that has to wait.
         if came && !self.time.is_waiting() || !self.time.waited(cx) {
             return None;
         }
         Some(if self.has_started {
-            Late::Head
+            PassedLimit::Head
         } else {
-            Late::Idle
+            PassedLimit::Idle
         })
     }
 

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::http::abort::Flushes;
 use crate::http::activity::Activity;
 use crate::http::h2_flood::Frames;
-use crate::http::head_limit::{HeadLimit, Late, PrefaceLimit};
+use crate::http::head_limit::{HeadLimit, PassedLimit, PrefaceLimit};
 use crate::http::interim::Interim;
 use crate::http::layered::Layered;
 use crate::http::linger::Linger;
@@ -252,7 +252,7 @@ impl Transport {
     /// Checks the time limits of the head after a read; `came` is true if the read returned bytes.
     fn head_is_late(&mut self, cx: &mut Context<'_>, came: bool) -> bool {
         let late = self.head.as_mut().and_then(|head| head.check(cx, came));
-        if let Some(Late::Head) = late {
+        if let Some(PassedLimit::Head) = late {
             let _ = self.inner().poll_write(cx, HEAD_TOO_SLOW);
             let _ = self.inner().poll_flush(cx);
         }

@@ -18,14 +18,14 @@ pub(super) struct SendBody<B> {
 }
 
 /// The reason why the rest of a body is not sent.
-enum Broken {
+enum SendError {
     /// The client has reset the stream, or the connection has ended.
     Client(h2::Error),
     /// The stream is not open any more.
     Closed,
 }
 
-impl From<h2::Error> for Broken {
+impl From<h2::Error> for SendError {
     fn from(error: h2::Error) -> Self {
         Self::Client(error)
     }
@@ -60,13 +60,13 @@ where
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match ready!(self.poll_sent(cx)) {
             Ok(()) => {}
-            Err(Broken::Client(error)) => debug!(%error, "the client did not take the response"),
-            Err(Broken::Closed) => debug!("the client did not take the response"),
+            Err(SendError::Client(error)) => debug!(%error, "the client did not take the response"),
+            Err(SendError::Closed) => debug!("the client did not take the response"),
         }
         Poll::Ready(())
     }
 
-    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         loop {
             // Also wakes the task when the client resets the stream, so that the body is dropped then.
             if let Poll::Ready(reset) = self.stream.poll_reset(cx) {
@@ -123,13 +123,13 @@ where
     }
 
     /// Ready when the piece may be sent.
-    fn poll_window(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+    fn poll_window(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let is_empty = matches!(&self.piece, Some((piece, _)) if piece.is_empty());
         while !is_empty && self.stream.capacity() == 0 {
             match ready!(self.stream.poll_capacity(cx)) {
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Poll::Ready(Err(error.into())),
-                None => return Poll::Ready(Err(Broken::Closed)),
+                None => return Poll::Ready(Err(SendError::Closed)),
             }
         }
         Poll::Ready(Ok(()))

@@ -9,7 +9,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::error::{DiskState, Doing};
+use super::error::{DiskState, Operation};
 use super::file::HistoryFile;
 use super::{FILE, StoreError};
 use crate::sync::lock;
@@ -85,7 +85,7 @@ impl HistoryDirectory {
     /// after a crash while it is repaired.
     pub(super) fn open(&mut self) -> Result<HistoryFile, StoreError> {
         self.lock.hold(&self.directory)?;
-        let described = |error| StoreError::from_redb(&error, Doing::Opening, &self.path);
+        let described = |error| StoreError::from_redb(&error, Operation::Opening, &self.path);
         if self.fresh && !self.path.exists() {
             HistoryFile::create(&self.path).map_err(described)?;
         }

@@ -87,7 +87,7 @@ pub enum DiskState {
 
 /// The operation on the file that redb failed at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Doing {
+pub enum Operation {
     /// Opening the file, or reading all of it.
     Opening,
     /// Committing to the file.
@@ -96,13 +96,13 @@ pub enum Doing {
 
 impl StoreError {
     /// Classifies an error of redb: the disk, the file, or a second process is at fault.
-    pub fn from_redb(error: &redb::Error, doing: Doing, file: &Arc<Path>) -> Self {
+    pub fn from_redb(error: &redb::Error, operation: Operation, file: &Arc<Path>) -> Self {
         let (file, reason) = (Arc::clone(file), Arc::from(error.to_string()));
         let state = match error {
             redb::Error::Io(error) => DiskState::of(error),
             _ => DiskState::Other,
         };
-        match (error, doing) {
+        match (error, operation) {
             (redb::Error::DatabaseAlreadyOpen, _) => {
                 Self::InUse(file.parent().unwrap_or(&file).to_owned())
             }
@@ -110,12 +110,12 @@ impl StoreError {
             (redb::Error::Io(error), _) if error.kind() == io::ErrorKind::InvalidData => {
                 Self::Damaged { file, reason }
             }
-            (redb::Error::Io(_) | redb::Error::PreviousIo, Doing::Opening) => Self::Open {
+            (redb::Error::Io(_) | redb::Error::PreviousIo, Operation::Opening) => Self::Open {
                 file,
                 state,
                 reason,
             },
-            (redb::Error::Io(_) | redb::Error::PreviousIo, Doing::Writing) => Self::Write {
+            (redb::Error::Io(_) | redb::Error::PreviousIo, Operation::Writing) => Self::Write {
                 file,
                 state,
                 reason,

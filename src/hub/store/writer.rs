@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::directory::{HistoryDirectory, Lock};
-use super::error::{Doing, StoreError};
+use super::error::{Operation, StoreError};
 use super::file::{Commit, HistoryFile, Key};
 use super::queue::{Append, Queue, Trims};
 use super::{EpochStart, Order, Recovered};
@@ -196,8 +196,9 @@ impl Writer {
             None => self.directory.open()?,
         };
         let tried = file.try_room(self.wanted);
-        tried
-            .map_err(|error| StoreError::from_redb(&error, Doing::Writing, &self.directory.path))?;
+        tried.map_err(|error| {
+            StoreError::from_redb(&error, Operation::Writing, &self.directory.path)
+        })?;
         self.file = Some(file);
         self.commit(&[])
     }
@@ -232,7 +233,8 @@ impl Writer {
     fn read(&mut self) -> Result<Recovered, StoreError> {
         let file = self.directory.open()?;
         let read = file.read();
-        let described = |error| StoreError::from_redb(&error, Doing::Opening, &self.directory.path);
+        let described =
+            |error| StoreError::from_redb(&error, Operation::Opening, &self.directory.path);
         let mut recovered = read.map_err(described)?;
         let start = EpochStart {
             epoch: self.epoch.clone(),
@@ -252,10 +254,10 @@ impl Writer {
             None => self.directory.open()?,
         };
         let path = &self.directory.path;
-        let described = |error, doing| StoreError::from_redb(&error, doing, path);
+        let described = |error, operation| StoreError::from_redb(&error, operation, path);
         if !self.stale.is_empty() {
             let stale = file.present(&self.stale);
-            self.stale = stale.map_err(|error| described(error, Doing::Opening))?;
+            self.stale = stale.map_err(|error| described(error, Operation::Opening))?;
         }
         let batch = Commit {
             start: self.start.as_ref(),
@@ -265,7 +267,7 @@ impl Writer {
         };
         if let Err(error) = file.commit(&batch) {
             self.stale.extend(keys(appends));
-            return Err(described(error, Doing::Writing));
+            return Err(described(error, Operation::Writing));
         }
         self.file = Some(file);
         self.start = None;
