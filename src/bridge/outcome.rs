@@ -25,7 +25,7 @@ pub(super) enum End {
     #[error("the client broke the protocol: {reason}")]
     Violation { code: u16, reason: &'static str },
     #[error("{}: {}", if .0.by_client { "the client broke RFB" } else { "the target broke RFB" }, .0.reason)]
-    Rfb(rfb::Broken),
+    Rfb(rfb::ProtocolError),
     #[error("the target did not read, and {0} bytes had gathered for it")]
     Overflow(usize),
     #[error("the target sent {0} bytes without the end of a message")]

@@ -5,8 +5,8 @@
 //! change the length of a message are taken out of `SetEncodings`, and a type that is not known ends the console, as it
 //! does at QEMU and TigerVNC. Whatever is dropped is not buffered, however long it is. Does not decide who is a viewer.
 
-use super::broken::Broken;
 use super::host_filter::{self, HostFilter};
+use super::protocol_error::ProtocolError;
 use crate::config::Clipboard;
 
 /// The rules of one console.
@@ -84,7 +84,11 @@ impl Filter {
     }
 
     /// Appends the messages that may reach the host to `host`.
-    pub(super) fn pass(&mut self, mut bytes: &[u8], host: &mut Vec<u8>) -> Result<(), Broken> {
+    pub(super) fn pass(
+        &mut self,
+        mut bytes: &[u8],
+        host: &mut Vec<u8>,
+    ) -> Result<(), ProtocolError> {
         while !bytes.is_empty() {
             if self.rest.left > 0 {
                 let count = usize::try_from(self.rest.left).unwrap_or(usize::MAX);
@@ -115,7 +119,7 @@ impl Filter {
     }
 
     /// Passes on, or drops, a message that is complete already.
-    fn settle(&mut self, host: &mut Vec<u8>) -> Result<(), Broken> {
+    fn settle(&mut self, host: &mut Vec<u8>) -> Result<(), ProtocolError> {
         if self.head.is_empty() || self.rest.left > 0 {
             return Ok(());
         }
@@ -128,7 +132,12 @@ impl Filter {
     }
 
     /// Passes on, or drops, the head of a message, and notes the rest.
-    fn begin(&mut self, length: u64, passes: bool, host: &mut Vec<u8>) -> Result<(), Broken> {
+    fn begin(
+        &mut self,
+        length: u64,
+        passes: bool,
+        host: &mut Vec<u8>,
+    ) -> Result<(), ProtocolError> {
         if let Some(of_host) = &mut self.host {
             match *self.head {
                 [0, _, _, _, ref format @ ..] => of_host.set_pixel(format)?,
@@ -147,7 +156,7 @@ impl Filter {
         Ok(())
     }
 
-    fn measure(&self) -> Result<Measured, Broken> {
+    fn measure(&self) -> Result<Measured, ProtocolError> {
         let head = self.head.as_slice();
         let is_input = !self.rules.view_only;
         Ok(match *head {
@@ -165,7 +174,7 @@ impl Filter {
                 let count = usize::from(u16::from_be_bytes([high, low]));
                 let length = 4 + 4 * count;
                 if count > MOST_ENCODINGS {
-                    return Err(Broken::client("it lists more than 1,024 encodings"));
+                    return Err(ProtocolError::client("it lists more than 1,024 encodings"));
                 } else if head.len() < length {
                     Measured::Needs(length)
                 } else {
@@ -176,7 +185,9 @@ impl Filter {
             [6, _, _, _, a, b, c, d, ..] => {
                 let length = i32::from_be_bytes([a, b, c, d]);
                 let length = u64::try_from(length).map_err(|_| {
-                    Broken::client("it sends an extended clipboard, which was not offered to it")
+                    ProtocolError::client(
+                        "it sends an extended clipboard, which was not offered to it",
+                    )
                 })?;
                 Measured::Message(8 + length, !self.rules.keeps_clipboard())
             }
@@ -206,7 +217,7 @@ impl Filter {
             [6 | 251, ..] if head.len() < 8 => Measured::Needs(8),
             [248, ..] if head.len() < 9 => Measured::Needs(9),
             _ => {
-                return Err(Broken::client(
+                return Err(ProtocolError::client(
                     "it sends a message of a type that is not known here, so what follows cannot be told apart",
                 ));
             }

@@ -1,7 +1,7 @@
 //! The handshake that is served to the browser (RFC 6143 §7.1): it is offered no security, because it was let in
 //! before. Independent of the host, whose own handshake is over.
 
-use super::broken::Broken;
+use super::protocol_error::ProtocolError;
 use super::version::{LENGTH, Version};
 
 /// The handshake up to `ClientInit`.
@@ -32,7 +32,10 @@ impl Greeting {
     }
 
     /// Takes bytes of the browser, and returns its `ClientInit` with the bytes behind it once it is complete.
-    pub(super) fn read<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<(u8, &'a [u8])>, Broken> {
+    pub(super) fn read<'a>(
+        &mut self,
+        bytes: &'a [u8],
+    ) -> Result<Option<(u8, &'a [u8])>, ProtocolError> {
         for (at, byte) in bytes.iter().enumerate() {
             match self.step {
                 Step::Version => {
@@ -43,7 +46,9 @@ impl Greeting {
                 }
                 Step::Method(version) => {
                     if *byte != NONE {
-                        return Err(Broken::client("it chose a method that was not offered"));
+                        return Err(ProtocolError::client(
+                            "it chose a method that was not offered",
+                        ));
                     }
                     if version == Version::V3_8 {
                         self.output.extend_from_slice(&0_u32.to_be_bytes());
@@ -56,9 +61,9 @@ impl Greeting {
         Ok(None)
     }
 
-    fn offer(&mut self, said: [u8; LENGTH]) -> Result<(), Broken> {
+    fn offer(&mut self, said: [u8; LENGTH]) -> Result<(), ProtocolError> {
         let version = Version::read(said);
-        let version = version.map_err(|_| Broken::client("it does not speak RFB"))?;
+        let version = version.map_err(|_| ProtocolError::client("it does not speak RFB"))?;
         if version == Version::V3_3 {
             self.output
                 .extend_from_slice(&u32::from(NONE).to_be_bytes());

@@ -6,7 +6,7 @@
 //! before it asks for the first picture: a later change would come at a place in the stream that nobody tells. Does not
 //! decide whose clipboard is held back.
 
-use super::broken::Broken;
+use super::protocol_error::ProtocolError;
 
 /// Encodings that a client may ask for. Raw, `CopyRect`, zlib, Tight, ZRLE, ZYWRLE and `TightPNG`; then cursors, sizes,
 /// the end of an update, QEMU's pointer, keys, audio and lamps, the name, xvp, fences and continuous updates.
@@ -82,7 +82,7 @@ enum Measured {
     Length(u64, Field),
 }
 
-const SHORT: Broken = Broken {
+const SHORT: ProtocolError = ProtocolError {
     by_client: false,
     reason: "it sends what cannot be read here, so that its clipboard could not be told from its pictures",
 };
@@ -100,9 +100,9 @@ impl HostFilter {
     }
 
     /// Notes the client's pixel format.
-    pub(super) fn set_pixel(&mut self, format: &[u8]) -> Result<(), Broken> {
+    pub(super) fn set_pixel(&mut self, format: &[u8]) -> Result<(), ProtocolError> {
         if self.asked {
-            return Err(Broken::client(
+            return Err(ProtocolError::client(
                 "it changes its pixel format after the first picture, where rfb.clipboard cannot follow it",
             ));
         }
@@ -116,7 +116,7 @@ impl HostFilter {
     }
 
     /// Moves the bytes that pass together, and returns their length.
-    pub(super) fn sift(&mut self, bytes: &mut [u8]) -> Result<usize, Broken> {
+    pub(super) fn sift(&mut self, bytes: &mut [u8]) -> Result<usize, ProtocolError> {
         let (mut at, mut kept) = (0, 0);
         while at < bytes.len() {
             let count = if self.left > 0 {
@@ -161,7 +161,7 @@ impl HostFilter {
         self.field = next;
     }
 
-    fn measure(&mut self) -> Result<Measured, Broken> {
+    fn measure(&mut self) -> Result<Measured, ProtocolError> {
         match self.field {
             Field::Init => {
                 let Some(length) = number(&self.head, 20) else {
@@ -185,7 +185,7 @@ impl HostFilter {
 }
 
 /// Measures a message.
-fn message(head: &[u8]) -> Result<Measured, Broken> {
+fn message(head: &[u8]) -> Result<Measured, ProtocolError> {
     let whole = |length| Ok(Measured::Length(length, Field::Message));
     match *head {
         [] => Ok(Measured::Needs(1)),
@@ -222,7 +222,7 @@ fn message(head: &[u8]) -> Result<Measured, Broken> {
 }
 
 /// Measures a rectangle, at whose end stands `next`.
-fn rectangle(head: &[u8], pixel: Pixel, next: Field) -> Result<Measured, Broken> {
+fn rectangle(head: &[u8], pixel: Pixel, next: Field) -> Result<Measured, ProtocolError> {
     let [_, _, _, _, w0, w1, h0, h1, e0, e1, e2, e3, ref data @ ..] = *head else {
         return Ok(Measured::Needs(12));
     };
@@ -260,7 +260,7 @@ fn rectangle(head: &[u8], pixel: Pixel, next: Field) -> Result<Measured, Broken>
 const TIGHT_MIN: u64 = 12;
 
 /// The length of a rectangle of Tight, if that is known already.
-fn tight(data: &[u8], width: u64, height: u64, pixel: u64) -> Result<Option<u64>, Broken> {
+fn tight(data: &[u8], width: u64, height: u64, pixel: u64) -> Result<Option<u64>, ProtocolError> {
     let Some(control) = data.first() else {
         return Ok(None);
     };

@@ -6,7 +6,6 @@
 //! can answer, and whatever else there is. Of the messages behind the handshake those are held back that a viewer may
 //! not send. Must not know tokens, WebSockets and visitors.
 
-mod broken;
 mod choice;
 mod fault;
 mod filter;
@@ -15,15 +14,16 @@ mod host_filter;
 mod login;
 mod method;
 mod output;
+mod protocol_error;
 mod rejection;
 mod session;
 mod version;
 mod vnc_auth;
 mod wire;
 
-pub(crate) use broken::Broken;
 pub(crate) use filter::{Rules, filtered, host_filtered};
 pub(crate) use login::{Login, LoginError};
+pub(crate) use protocol_error::ProtocolError;
 pub(crate) use rejection::Rejection;
 pub(crate) use session::Session;
 pub(crate) use version::Version;

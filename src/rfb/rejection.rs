@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use super::broken::Broken;
 use super::output::give;
+use super::protocol_error::ProtocolError;
 use super::version::{LENGTH, Version};
 
 /// A host that refuses whoever comes, and then breaks off with the same reason.
@@ -84,7 +84,7 @@ impl AsyncRead for Rejection {
             this.reader = Some(cx.waker().clone());
             ready!(this.limit.as_mut().poll(cx));
         }
-        Poll::Ready(Err(Broken::host(this.reason).into()))
+        Poll::Ready(Err(ProtocolError::host(this.reason).into()))
     }
 }
 
@@ -124,7 +124,7 @@ mod tests {
             .await
             .expect_err("it breaks off");
         let broken = error.get_ref().and_then(|inner| inner.downcast_ref());
-        (read, broken.map(|broken: &Broken| broken.reason))
+        (read, broken.map(|broken: &ProtocolError| broken.reason))
     }
 
     #[tokio::test(start_paused = true)]

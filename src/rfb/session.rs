@@ -12,11 +12,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use super::broken::Broken;
 use super::filter::{Filter, Rules};
 use super::greeting::Greeting;
 use super::login::Host;
 use super::output::give;
+use super::protocol_error::ProtocolError;
 use super::version::Version;
 use crate::tls::Outgoing;
 
@@ -63,7 +63,7 @@ impl Session {
     }
 
     /// Reads a part of the handshake from the browser; returns the number of bytes that were used.
-    fn greet(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
+    fn greet(&mut self, bytes: &[u8]) -> Result<usize, ProtocolError> {
         let Some(served) = &mut self.greeting else {
             return Ok(0);
         };
@@ -100,7 +100,7 @@ impl Session {
         };
         if served.limit.as_mut().poll(cx).is_ready() {
             let reason = "it did not complete the handshake in time (rfb.timeout)";
-            return Poll::Ready(Err(Broken::client(reason).into()));
+            return Poll::Ready(Err(ProtocolError::client(reason).into()));
         }
         served.reader = Some(cx.waker().clone());
         // A host that ends, or is ended, meanwhile must be noticed; it has nothing to say yet.
@@ -111,7 +111,7 @@ impl Session {
             Poll::Ready(Ok(()))
         } else {
             let reason = "it went on before the client did";
-            Poll::Ready(Err(Broken::host(reason).into()))
+            Poll::Ready(Err(ProtocolError::host(reason).into()))
         }
     }
 }

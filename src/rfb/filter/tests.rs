@@ -17,7 +17,7 @@ const NO_CLIPBOARD: Rules = Rules {
 };
 
 /// Filters a stream that comes in pieces of this size.
-fn passed(rules: Rules, stream: &[u8], step: usize) -> Result<Vec<u8>, Broken> {
+fn passed(rules: Rules, stream: &[u8], step: usize) -> Result<Vec<u8>, ProtocolError> {
     let mut filter = Filter::new(rules);
     let mut host = Vec::new();
     for piece in stream.chunks(step) {

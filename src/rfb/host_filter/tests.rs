@@ -88,7 +88,7 @@ fn words() -> Vec<u8> {
 }
 
 /// Filters a stream that comes in pieces of this size.
-fn sifted(filter: &mut HostFilter, stream: &[u8], step: usize) -> Result<Vec<u8>, Broken> {
+fn sifted(filter: &mut HostFilter, stream: &[u8], step: usize) -> Result<Vec<u8>, ProtocolError> {
     let mut passed = Vec::new();
     for piece in stream.chunks(step) {
         let mut piece = piece.to_vec();

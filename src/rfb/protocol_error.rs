@@ -5,14 +5,14 @@ use std::io;
 /// A violation of the protocol, or of what a viewer may do; it comes inside of an [`io::Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct Broken {
+pub struct ProtocolError {
     /// True if it was the client, and not the host.
     pub by_client: bool,
     /// Description, for the log and the close frame.
     pub reason: &'static str,
 }
 
-impl Broken {
+impl ProtocolError {
     pub(super) fn client(reason: &'static str) -> Self {
         Self {
             by_client: true,
@@ -28,8 +28,8 @@ impl Broken {
     }
 }
 
-impl From<Broken> for io::Error {
-    fn from(broken: Broken) -> Self {
-        Self::other(broken)
+impl From<ProtocolError> for io::Error {
+    fn from(error: ProtocolError) -> Self {
+        Self::other(error)
     }
 }
