@@ -60,7 +60,7 @@ use headers::ResponseHeaders;
 use login_limit::LoginLimit;
 use pipeline::Pipeline;
 use request_bodies::RequestBodies;
-use respond::{Held, Progress, Wrapper};
+use respond::{HeldResources, Progress, Wrapper};
 use route_auth::RouteAuth;
 use route_limits::RouteLimits;
 use session_auth::SessionAuth;
@@ -73,7 +73,7 @@ use upkeep::Upkeep;
 pub(crate) type ServiceResponse = Response<ServiceBody>;
 
 /// The body of a response.
-pub(crate) type ServiceBody = Measured<Body, Held>;
+pub(crate) type ServiceBody = Measured<Body, HeldResources>;
 
 /// Handles the requests of one configuration.
 #[derive(Debug)]

@@ -30,16 +30,16 @@ const LITTLE: u64 = 32;
 #[derive(Clone, Debug)]
 pub(crate) struct Shares {
     rules: Arc<Mutex<Rules>>,
-    taken: Taken,
+    taken: HeldAmounts,
 }
 
 /// The amounts that clients hold. Several [`Shares`] of different sizes may count the same ones.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Taken(Arc<Counts>);
+pub(crate) struct HeldAmounts(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
-    held: Mutex<Held>,
+    held: Mutex<Totals>,
     /// Notified when an amount is released.
     freed: Notify,
 }
@@ -78,7 +78,7 @@ pub(crate) enum Denied {
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct Totals {
     taken: u64,
     addresses: HashMap<IpAddr, u64>,
     sessions: HashMap<NonZeroU64, u64>,
@@ -105,12 +105,12 @@ impl Shares {
     /// Creates a resource of this size, of which nothing is taken.
     #[must_use]
     pub(crate) fn new(total: u64, parts: Parts) -> Self {
-        Self::of_taken(&Taken::default(), total, parts)
+        Self::of_taken(&HeldAmounts::default(), total, parts)
     }
 
     /// Creates a resource of this size, of which that is taken.
     #[must_use]
-    pub(crate) fn of_taken(taken: &Taken, total: u64, parts: Parts) -> Self {
+    pub(crate) fn of_taken(taken: &HeldAmounts, total: u64, parts: Parts) -> Self {
         Self {
             rules: Arc::new(Mutex::new(Rules { total, parts })),
             taken: taken.clone(),
@@ -178,7 +178,7 @@ impl Shares {
     }
 }
 
-impl Taken {
+impl HeldAmounts {
     /// The sum of all amounts.
     #[must_use]
     pub(crate) fn amount(&self) -> u64 {
@@ -201,7 +201,7 @@ impl Rules {
     }
 }
 
-impl Held {
+impl Totals {
     fn take(&mut self, rules: Rules, client: Client, amount: u64) -> Result<(), Denied> {
         let taken = self.taken.checked_add(amount).ok_or(Denied::All)?;
         if taken > rules.total {

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::threads::{Held, Listening, Threads, shut};
+use super::threads::{Listening, OpenSocket, Threads, shut};
 
 use crate::sync::lock;
 
@@ -86,7 +86,7 @@ impl Push {
     }
 
     /// Starts two threads for a client: one writes the queue, the other reads to detect the client's end.
-    fn join(&self, connection: Held, threads: &Threads) -> io::Result<()> {
+    fn join(&self, connection: OpenSocket, threads: &Threads) -> io::Result<()> {
         let id = connection.id();
         let (queue, messages) = sync_channel(QUEUE);
         let stream = connection.share();

@@ -100,7 +100,7 @@ impl Threads {
     }
 
     /// Registers `stream` for shutdown while the returned guard lives.
-    fn hold(&self, stream: UnixStream) -> Held {
+    fn hold(&self, stream: UnixStream) -> OpenSocket {
         let stream = Arc::new(stream);
         let mut state = self.state();
         let id = state.next_id;
@@ -109,7 +109,7 @@ impl Threads {
             shut(&stream);
         }
         state.sockets.insert(id, Arc::clone(&stream));
-        Held {
+        OpenSocket {
             id,
             stream,
             threads: self.clone(),
@@ -127,13 +127,13 @@ impl Threads {
 }
 
 /// An open socket that `Threads::stop` shuts down; closed when this and the last `share` of it are dropped.
-pub(super) struct Held {
+pub(super) struct OpenSocket {
     id: u64,
     stream: Arc<UnixStream>,
     threads: Threads,
 }
 
-impl Held {
+impl OpenSocket {
     /// Number of the socket, unique in this demo.
     pub(super) fn id(&self) -> u64 {
         self.id
@@ -148,7 +148,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for OpenSocket {
     fn drop(&mut self) {
         self.threads.state().sockets.remove(&self.id);
     }
@@ -157,12 +157,12 @@ impl Drop for Held {
 /// A listening socket that stops accepting when the demo stops.
 pub(super) struct Listening {
     listener: UnixListener,
-    socket: Held,
+    socket: OpenSocket,
 }
 
 impl Listening {
     /// Accepts the next connection; `None` once the demo stops.
-    pub(super) fn accept(&self) -> Option<Held> {
+    pub(super) fn accept(&self) -> Option<OpenSocket> {
         loop {
             match self.listener.accept() {
                 Ok((stream, _)) => return Some(self.socket.threads.hold(stream)),

@@ -26,7 +26,7 @@ use crate::upstream::Upstream;
 
 /// Resources that a response holds until its last byte is sent.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct HeldResources {
     /// The guard of the request in progress.
     busy: Option<Busy>,
     /// The app whose response is timed, and the time of the request.
@@ -45,7 +45,7 @@ pub(super) struct Progress {
     pub(super) permit: Option<AddressPermit>,
 }
 
-impl Drop for Held {
+impl Drop for HeldResources {
     fn drop(&mut self) {
         let now = Instant::now();
         if let Some((app, started_at)) = &self.timed {
@@ -205,7 +205,7 @@ impl Wrapper {
         let status = response.status();
         let counted = self.count(route, status);
         response.map(|body| {
-            let held = Held {
+            let held = HeldResources {
                 busy: Some(busy),
                 timed: counted.map(|app| (app, started_at)),
                 permit,

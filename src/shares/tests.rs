@@ -112,7 +112,7 @@ async fn whoever_waits_gets_what_is_given_back_or_hears_why_not() {
 
 #[test]
 fn by_another_size_what_is_held_counts() {
-    let taken = Taken::default();
+    let taken = HeldAmounts::default();
     let before = Shares::of_taken(&taken, 100, WHOLE);
     let _held = before.take(from(1), 40).expect("its share");
     let after = Shares::of_taken(&taken, 60, WHOLE);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use crate::config::{self, Limits};
-use crate::shares::{Client, Parts, Share, Shares, Taken};
+use crate::shares::{Client, HeldAmounts, Parts, Share, Shares};
 use crate::telemetry::Spooled;
 
 pub(crate) use file::{SpoolFile, SpoolReader};
@@ -41,10 +41,10 @@ pub(crate) struct Spool {
 /// The bytes and files in the spool, whose sizes may change. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SpoolUse {
-    disk: Taken,
-    files: Taken,
-    memory: Taken,
-    requests: Taken,
+    disk: HeldAmounts,
+    files: HeldAmounts,
+    memory: HeldAmounts,
+    requests: HeldAmounts,
     used: Arc<Used>,
 }
 

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::config::AppUrl;
-use crate::shares::Taken;
+use crate::shares::HeldAmounts;
 use crate::sync::lock;
 use crate::upstream::backend::{AddressState, Backend};
 use crate::upstream::workers::Queue;
@@ -14,7 +14,7 @@ use crate::upstream::workers::Queue;
 pub(crate) struct LiveApp {
     pub(super) queue: Queue,
     /// Workers that uploads occupy while they arrive.
-    pub(super) uploads: Taken,
+    pub(super) uploads: HeldAmounts,
     addresses: Mutex<Vec<(AppUrl, Arc<AddressState>)>>,
     /// The permits for requests of Noren itself, which are counted separately.
     beside: Mutex<Weak<Self>>,

@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use super::state::{AppState, Count, Counted};
-use super::threads::{Held, Listening};
+use super::threads::{Listening, OpenSocket};
 use request::{Request, Trouble};
 use response::Response;
 use wire::Wire;
@@ -45,7 +45,7 @@ pub(super) fn serve(state: &Arc<AppState>, path: &Path) -> io::Result<()> {
         .spawn("app", move || accept(&listening, &sender, &waiting))
 }
 
-fn accept(listening: &Listening, queue: &SyncSender<(Held, Counted)>, waiting: &Count) {
+fn accept(listening: &Listening, queue: &SyncSender<(OpenSocket, Counted)>, waiting: &Count) {
     while let Some(connection) = listening.accept() {
         if queue.send((connection, waiting.enter())).is_err() {
             break;
@@ -54,7 +54,7 @@ fn accept(listening: &Listening, queue: &SyncSender<(Held, Counted)>, waiting: &
 }
 
 /// The loop of a worker: serves one connection after the other until the acceptor has ended.
-fn work(state: &Arc<AppState>, queue: &Mutex<Receiver<(Held, Counted)>>, waiting: &Count) {
+fn work(state: &Arc<AppState>, queue: &Mutex<Receiver<(OpenSocket, Counted)>>, waiting: &Count) {
     loop {
         // The worker that waits holds the lock; the others wait for the lock, which is the same.
         let next = lock(queue).recv();
@@ -67,7 +67,7 @@ fn work(state: &Arc<AppState>, queue: &Mutex<Receiver<(Held, Counted)>>, waiting
 }
 
 /// Responds to the requests of one connection until it ends.
-fn converse(state: &Arc<AppState>, connection: &Held, waiting: &Count) {
+fn converse(state: &Arc<AppState>, connection: &OpenSocket, waiting: &Count) {
     let stream = connection.stream();
     let Ok(mut wire) = Wire::new(stream) else {
         return;

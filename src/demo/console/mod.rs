@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::state::AppState;
-use super::threads::{Held, Listening};
+use super::threads::{Listening, OpenSocket};
 use commands::Next;
 use terminal::{Line, Terminal};
 
@@ -51,7 +51,7 @@ fn accept(listening: &Listening, state: &Arc<AppState>) {
     }
 }
 
-fn converse(state: &AppState, connection: &Held) -> io::Result<()> {
+fn converse(state: &AppState, connection: &OpenSocket) -> io::Result<()> {
     let mut terminal = Terminal::new(connection.stream());
     terminal.write(WELCOME)?;
     loop {

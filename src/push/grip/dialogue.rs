@@ -20,7 +20,7 @@ use super::control::{Control, Message};
 use super::events::Event;
 use super::field;
 use super::heartbeat::Heartbeat;
-use super::held::{Held, HoldContext};
+use super::held::{HeldConnection, HoldContext};
 use super::instruct::{Channel, is_grip_header};
 use super::item::MessageKind;
 
@@ -52,7 +52,7 @@ pub(super) struct Dialogue {
     own: BTreeMap<String, String>,
     channels: Vec<Channel>,
     changed: bool,
-    held: Option<Held>,
+    held: Option<HeldConnection>,
     /// Time between two empty requests.
     pub(super) interval: Option<Duration>,
     heartbeat: Option<(Heartbeat, MessageKind)>,
@@ -222,7 +222,7 @@ impl Dialogue {
             return Ok(());
         }
         let before = self.held.take();
-        let held = Held::after(
+        let held = HeldConnection::after(
             hold_context,
             before.as_ref(),
             self.channels.clone(),
@@ -232,7 +232,7 @@ impl Dialogue {
         Ok(())
     }
 
-    pub(super) fn held(&mut self) -> Option<&mut Held> {
+    pub(super) fn held(&mut self) -> Option<&mut HeldConnection> {
         self.held.as_mut()
     }
 

@@ -54,7 +54,7 @@ pub(super) enum Event {
 }
 
 /// A held connection.
-pub(super) struct Held {
+pub(super) struct HeldConnection {
     subscription: Subscription,
     joined: Vec<Joined>,
     pub(super) meta: BTreeMap<String, String>,
@@ -140,7 +140,7 @@ fn subscribe(
         .audited(hold_context.audit_client.clone(), &names))
 }
 
-impl Held {
+impl HeldConnection {
     /// Subscribes to the channels.
     pub(super) fn new(
         hold_context: &HoldContext,

@@ -12,7 +12,7 @@ use tracing::warn;
 use crate::http::{Body, full};
 use crate::hub::End;
 
-use super::held::{Event, Held, HoldContext};
+use super::held::{Event, HeldConnection, HoldContext};
 use super::instruct::{AppResponse, Hold, Instruct, is_instruction};
 use super::item::{Action, Item, ResponseBody, ResponseForm};
 use super::next::{AppSender, FollowUp, FollowUpKind};
@@ -93,7 +93,7 @@ async fn wait(hold_context: &HoldContext, instruct: Instruct) -> Result<Outcome,
         timeout,
         ..
     } = instruct;
-    let mut held = Held::new(hold_context, channels, meta)?;
+    let mut held = HeldConnection::new(hold_context, channels, meta)?;
     let end = Instant::now() + timeout;
     loop {
         let Ok(event) = timeout_at(end, poll_fn(|cx| held.poll(cx))).await else {
@@ -136,7 +136,7 @@ fn unsent(hold_context: &HoldContext, item: &Item, reason: &str) {
 
 /// The app's response with a message applied to it; `None` if the message is not for this connection.
 fn made(
-    held: &Held,
+    held: &HeldConnection,
     index: usize,
     form: &ResponseForm,
     own: &AppResponse,

@@ -19,7 +19,7 @@ use crate::hub::End;
 use crate::shares::Client;
 
 use super::heartbeat::Heartbeat;
-use super::held::{Event, Held, HoldContext};
+use super::held::{Event, HeldConnection, HoldContext};
 use super::instruct::{Instruct, Link};
 use super::item::{Action, Item};
 use super::next::{AppSender, FollowUp, FollowUpKind, fetch, random};
@@ -38,7 +38,7 @@ struct Stream {
     /// Pieces that are sent to the client first.
     ready: VecDeque<Bytes>,
     /// The subscription; `None` while the app continues the response without holding it.
-    held: Option<Held>,
+    held: Option<HeldConnection>,
     link: Option<Link>,
     /// Shortest time between two fetches while nothing is missing.
     refresh: Duration,
@@ -96,7 +96,7 @@ impl Stream {
     fn take(&mut self, instruct: Instruct) -> Result<(), HoldError> {
         let is_held = instruct.hold.is_some() && !instruct.channels.is_empty();
         self.held = if is_held {
-            Some(Held::new(
+            Some(HeldConnection::new(
                 &self.hold_context,
                 instruct.channels,
                 instruct.meta,
@@ -113,7 +113,7 @@ impl Stream {
         self.link = instruct.next;
         match (&self.link, instruct.hold) {
             (Some(link), Some(_)) => {
-                let reliable = self.held.as_ref().is_some_and(Held::is_reliable);
+                let reliable = self.held.as_ref().is_some_and(HeldConnection::is_reliable);
                 let shortest = if reliable {
                     self.refresh
                 } else {
@@ -149,7 +149,11 @@ impl Stream {
             self.end("messages are missing, and the app has named no link to fetch them from");
             return;
         };
-        let last = self.held.as_ref().map(Held::lasts).unwrap_or_default();
+        let last = self
+            .held
+            .as_ref()
+            .map(HeldConnection::lasts)
+            .unwrap_or_default();
         let fetch = fetch(self.sender.clone(), link.uri.clone(), last);
         self.fetching = Some(Box::pin(fetch));
         self.due = None;
