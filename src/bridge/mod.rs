@@ -43,8 +43,8 @@ use relay::{Holds, Limits, Relay};
 pub(crate) use recorder::{NotRecorded, Recorder, Tap};
 pub(crate) use recordings::{Recordings, Watcher};
 pub(crate) use shared::{
-    Connected, ConsoleView, Consoles, Dialled, Extras, Newcomer, OpenConsole, Presence, Redial,
-    Store, Viewer, Wanted, latest_output,
+    Connected, ConsoleRequest, ConsoleView, Consoles, Dialled, Extras, Newcomer, OpenConsole,
+    Presence, Redial, Store, Viewer, latest_output,
 };
 
 /// A connected target, ready to be relayed.

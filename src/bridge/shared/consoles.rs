@@ -59,7 +59,7 @@ enum Phase {
 }
 
 /// A console that a client wants to view.
-pub(crate) struct Wanted {
+pub(crate) struct ConsoleRequest {
     /// The address that identifies it.
     pub key: Arc<str>,
     /// The address for logs.
@@ -87,7 +87,7 @@ impl Consoles {
     /// A refusal, if it cannot be connected, or takes no viewer.
     pub(crate) async fn join<F>(
         &self,
-        wanted: Wanted,
+        wanted: ConsoleRequest,
         newcomer: Newcomer,
         connect: F,
         tasks: &Shutdown,
@@ -125,7 +125,7 @@ impl Consoles {
     fn phase<F>(
         &self,
         key: &Arc<str>,
-        connecting: &mut Option<(Wanted, F)>,
+        connecting: &mut Option<(ConsoleRequest, F)>,
         tasks: &Shutdown,
     ) -> Result<watch::Receiver<Phase>, Refusal>
     where
@@ -307,7 +307,7 @@ struct ConsoleEntry {
 }
 
 impl ConsoleEntry {
-    async fn serve<F>(self, wanted: Wanted, connect: F, tasks: Shutdown)
+    async fn serve<F>(self, wanted: ConsoleRequest, connect: F, tasks: Shutdown)
     where
         F: Future<Output = Result<Connected, Refusal>>,
     {

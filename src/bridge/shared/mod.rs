@@ -17,7 +17,7 @@ mod terminal;
 mod view;
 mod viewer;
 
-pub(crate) use consoles::{Connected, Consoles, Wanted};
+pub(crate) use consoles::{Connected, ConsoleRequest, Consoles};
 pub(crate) use guest::{Dialled, Redial};
 pub(crate) use presence::{OpenConsole, Presence};
 pub(crate) use scrollback::latest_output;

@@ -137,7 +137,7 @@ impl Console {
     ) -> Result<Response<Body>, Refusal> {
         let context = exchange.context;
         let (found, at_hub) = self.find(&mut exchange).await?;
-        let Found {
+        let FoundTarget {
             asked,
             visitor,
             leads_to,
@@ -219,7 +219,7 @@ impl Console {
     async fn find(
         &self,
         exchange: &mut Exchange<'_>,
-    ) -> Result<(Found, Result<(), Refusal>), Refusal> {
+    ) -> Result<(FoundTarget, Result<(), Refusal>), Refusal> {
         permit_page(&self.entrances.bridge, exchange.visitor_parts().0)?;
         self.limit.check(exchange.context)?;
         // Before the query to the app, which gets no password of Noren.
@@ -229,7 +229,7 @@ impl Console {
 
     /// Looks up the token of a request, after a check of the visitor's session. The rate of wrong tokens must have been
     /// checked before.
-    async fn look_up(&self, exchange: &mut Exchange<'_>) -> Result<Found, Refusal> {
+    async fn look_up(&self, exchange: &mut Exchange<'_>) -> Result<FoundTarget, Refusal> {
         let context = exchange.context;
         // Before the look-up: a visitor without a login must not learn which tokens exist.
         let visitor = self.visitor(exchange).await?;
@@ -258,7 +258,7 @@ impl Console {
             exchange.audit.found(&target, tells_name);
             TokenTarget::Console(Box::new(target))
         };
-        Ok(Found {
+        Ok(FoundTarget {
             asked,
             visitor,
             leads_to,
@@ -323,7 +323,7 @@ impl Console {
         exchange: &mut Exchange<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let (found, _) = self.find(exchange).await?;
-        let Found {
+        let FoundTarget {
             asked,
             visitor,
             leads_to: TokenTarget::Console(target),
@@ -442,7 +442,7 @@ fn watched_target(target: &Target) -> token_watch::WatchedTarget {
 }
 
 /// The result of looking up a token.
-struct Found {
+struct FoundTarget {
     asked: TargetRequest,
     visitor: Option<Visitor>,
     leads_to: TokenTarget,

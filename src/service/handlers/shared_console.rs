@@ -10,8 +10,8 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::json;
 
 use crate::bridge::{
-    Connected, ConsoleView, Consoles, Dialled, Extras, Newcomer, Presence, Recorder, Redial, Store,
-    Viewer, Wanted,
+    Connected, ConsoleRequest, ConsoleView, Consoles, Dialled, Extras, Newcomer, Presence,
+    Recorder, Redial, Store, Viewer,
 };
 use crate::config::{self, Bridge};
 use crate::http::{Body, Refusal, parameter};
@@ -146,7 +146,7 @@ impl SharedConsoles {
         let (recorder, tasks) = (self.recorder.clone(), self.shutdown.clone());
         let (found, begin) = (target, header.clone());
         let target = target.clone();
-        let wanted = Wanted {
+        let wanted = ConsoleRequest {
             key: Arc::clone(&key),
             target: target.to_string(),
             settings: Arc::clone(&settings),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::{Console, Found, Rules, TokenTarget, unresolved};
+use super::{Console, FoundTarget, Rules, TokenTarget, unresolved};
 use crate::access::session::Visitor;
 use crate::config::{Clipboard, ConsoleList};
 use crate::http::{Context, Head, Refusal};
@@ -78,7 +78,7 @@ impl Console {
     ) -> Result<Value, Refusal> {
         // No check of the page: it reads the answer only if it has this origin, and its browser names none then.
         self.limit.check(exchange.context)?;
-        let Found {
+        let FoundTarget {
             asked,
             visitor,
             leads_to,
