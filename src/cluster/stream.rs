@@ -41,7 +41,7 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// Reasons to give up the current connection.
 #[derive(Debug, thiserror::Error)]
-enum Lost {
+enum ConnectionError {
     #[error(transparent)]
     Broker(#[from] BrokerError),
     #[error("{}{}", .0, remedy(.0))]
@@ -79,7 +79,7 @@ pub(super) async fn follow(node: Arc<Node>, hub: Hub, shutdown: Shutdown) {
         };
         let reason = lost.to_string();
         node.connection.set_down(reason.clone());
-        if matches!(lost, Lost::Unreadable(Unreadable::Anew)) {
+        if matches!(lost, ConnectionError::Unreadable(Unreadable::Anew)) {
             error!("the stream of the cluster was made anew; all subscribers start anew as well");
             node.start_anew();
             hub.start_anew();
@@ -104,7 +104,11 @@ pub(super) async fn follow(node: Arc<Node>, hub: Hub, shutdown: Shutdown) {
 }
 
 /// Runs one connection to its end; `None` if this node ended it.
-async fn connect(node: &Node, reader: &mut StreamReader, shutdown: &Shutdown) -> Option<Lost> {
+async fn connect(
+    node: &Node,
+    reader: &mut StreamReader,
+    shutdown: &Shutdown,
+) -> Option<ConnectionError> {
     let connected = tokio::select! {
         connected = node.broker.connect("noren cluster", Reads::AtOnce) => connected,
         () = shutdown.requested() => return None,
@@ -136,7 +140,7 @@ async fn exchange(
     node: &Node,
     reader: &mut StreamReader,
     connection: &Connection,
-) -> Result<(), Lost> {
+) -> Result<(), ConnectionError> {
     let incoming = connection.create_channel().await?;
     let outgoing = connection.create_channel().await?;
     let stream = node.settings.stream.as_str();
@@ -179,7 +183,7 @@ async fn exchange(
 }
 
 /// Creates the stream if it does not exist.
-async fn declare(channel: &Channel, settings: &config::Cluster) -> Result<(), Lost> {
+async fn declare(channel: &Channel, settings: &config::Cluster) -> Result<(), ConnectionError> {
     let durable = QueueDeclareOptions {
         durable: true,
         ..QueueDeclareOptions::default()
@@ -191,7 +195,11 @@ async fn declare(channel: &Channel, settings: &config::Cluster) -> Result<(), Lo
 }
 
 /// Consumes the stream from this offset on; 0 is its beginning, even if older records were deleted.
-async fn consume(channel: &Channel, stream: &str, expected: u64) -> Result<Consumer, Lost> {
+async fn consume(
+    channel: &Channel,
+    stream: &str,
+    expected: u64,
+) -> Result<Consumer, ConnectionError> {
     let mut from = FieldTable::default();
     let place = match expected {
         0 => AMQPValue::LongString("first".into()),
@@ -209,7 +217,7 @@ async fn check_beginning(
     connection: &Connection,
     stream: &str,
     reader: &StreamReader,
-) -> Result<(), Lost> {
+) -> Result<(), ConnectionError> {
     let channel = connection.create_channel().await?;
     channel
         .basic_qos(PREFETCH, BasicQosOptions::default())
@@ -234,7 +242,7 @@ fn take_ready(
     reader: &mut StreamReader,
     first: &Delivery,
     consumer: &mut Consumer,
-) -> Result<u64, Lost> {
+) -> Result<u64, ConnectionError> {
     let mut last = first.delivery_tag;
     reader.take(first)?;
     let mut cx = Context::from_waker(Waker::noop());
@@ -245,7 +253,7 @@ fn take_ready(
                 reader.take(&delivery)?;
                 last = delivery.delivery_tag;
             }
-            Poll::Ready(None) => return Err(Lost::Cancelled),
+            Poll::Ready(None) => return Err(ConnectionError::Cancelled),
             Poll::Pending => break,
         }
     }
@@ -268,7 +276,11 @@ fn arguments(settings: &config::Cluster) -> FieldTable {
     arguments
 }
 
-async fn write(channel: &Channel, stream: &str, record: &Record) -> Result<PublisherConfirm, Lost> {
+async fn write(
+    channel: &Channel,
+    stream: &str,
+    record: &Record,
+) -> Result<PublisherConfirm, ConnectionError> {
     let (properties, body) = record.encode();
     let options = BasicPublishOptions::default();
     // The default exchange leads to the queue of this name.
@@ -276,15 +288,15 @@ async fn write(channel: &Channel, stream: &str, record: &Record) -> Result<Publi
     Ok(written.await?)
 }
 
-async fn next(consumer: &mut Consumer) -> Result<Delivery, Lost> {
+async fn next(consumer: &mut Consumer) -> Result<Delivery, ConnectionError> {
     match poll_fn(|cx| Pin::new(&mut *consumer).poll_next(cx)).await {
         Some(delivery) => Ok(delivery?),
-        None => Err(Lost::Cancelled),
+        None => Err(ConnectionError::Cancelled),
     }
 }
 
 /// Waits for the confirmation of the oldest unconfirmed write.
-async fn confirmed(confirms: &mut VecDeque<PublisherConfirm>) -> Result<(), Lost> {
+async fn confirmed(confirms: &mut VecDeque<PublisherConfirm>) -> Result<(), ConnectionError> {
     let confirmation = poll_fn(|cx| match confirms.front_mut() {
         Some(front) => Pin::new(front).poll(cx),
         None => Poll::Pending,
@@ -294,6 +306,6 @@ async fn confirmed(confirms: &mut VecDeque<PublisherConfirm>) -> Result<(), Lost
     if confirmation.is_ack() {
         Ok(())
     } else {
-        Err(Lost::NotTaken)
+        Err(ConnectionError::NotTaken)
     }
 }

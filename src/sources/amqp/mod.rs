@@ -3,7 +3,7 @@
 //! The exchange is only checked and never declared: its owner decides its settings. The queue is bounded, and the
 //! broker drops the oldest messages beyond the bounds, so an absent Noren costs it no more than that. A message is
 //! acknowledged once it is published, and where the history is on disk, once it is written; one that can never be
-//! published is rejected, and one that finds no room waits. Lost connections are retried for ever. Independent of
+//! published is rejected, and one that finds no room waits. ConnectionError connections are retried for ever. Independent of
 //! subscribers.
 
 mod acknowledgements;
@@ -47,7 +47,7 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// Reasons to give up the current connection.
 #[derive(Debug, thiserror::Error)]
-enum Lost {
+enum ConnectionError {
     #[error(transparent)]
     Broker(#[from] BrokerError),
     #[error("{0}")]
@@ -100,7 +100,7 @@ struct Open {
 
 impl Reader<'_> {
     /// Runs one connection to its end; `None` if this side ended it.
-    async fn serve(&mut self, broker: &Broker, stop: &Stop) -> Option<Lost> {
+    async fn serve(&mut self, broker: &Broker, stop: &Stop) -> Option<ConnectionError> {
         let connected = tokio::select! {
             connected = broker.connect("noren", Reads::Coalesced) => connected,
             () = stop.requested() => return None,
@@ -118,7 +118,7 @@ impl Reader<'_> {
     }
 
     /// Consumes messages until the source is stopped and all published messages are acknowledged.
-    async fn read(&mut self, connection: &Connection, stop: &Stop) -> Result<(), Lost> {
+    async fn read(&mut self, connection: &Connection, stop: &Stop) -> Result<(), ConnectionError> {
         let mut open = tokio::select! {
             open = self.open(connection) => open?,
             () = stop.requested() => return Ok(()),
@@ -170,7 +170,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    async fn open(&mut self, connection: &Connection) -> Result<Open, Lost> {
+    async fn open(&mut self, connection: &Connection) -> Result<Open, ConnectionError> {
         let channel = connection.create_channel().await?;
         let exchange = Exchange::new(self.sink, self.source);
         exchange.check(&channel).await?;
@@ -226,7 +226,7 @@ impl Reader<'_> {
     }
 
     /// Updates the number of queued messages in the source's status.
-    async fn look(&self, open: &Open) -> Result<(), Lost> {
+    async fn look(&self, open: &Open) -> Result<(), ConnectionError> {
         let passive = QueueDeclareOptions {
             passive: true,
             ..QueueDeclareOptions::default()
@@ -331,19 +331,19 @@ impl Reader<'_> {
 }
 
 /// Waits for the next message.
-async fn next(consumer: &mut Consumer) -> Result<Delivery, Lost> {
+async fn next(consumer: &mut Consumer) -> Result<Delivery, ConnectionError> {
     match poll_fn(|cx| Pin::new(&mut *consumer).poll_next(cx)).await {
         Some(delivery) => Ok(delivery?),
-        None => Err(Lost::Cancelled),
+        None => Err(ConnectionError::Cancelled),
     }
 }
 
 /// Returns the next message if it has arrived already.
-fn ready(consumer: &mut Consumer) -> Result<Option<Delivery>, Lost> {
+fn ready(consumer: &mut Consumer) -> Result<Option<Delivery>, ConnectionError> {
     let mut cx = Context::from_waker(Waker::noop());
     match Pin::new(consumer).poll_next(&mut cx) {
         Poll::Ready(Some(delivery)) => Ok(Some(delivery?)),
-        Poll::Ready(None) => Err(Lost::Cancelled),
+        Poll::Ready(None) => Err(ConnectionError::Cancelled),
         Poll::Pending => Ok(None),
     }
 }

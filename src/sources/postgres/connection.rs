@@ -45,7 +45,7 @@ pub(in super::super) struct Database {
 
 /// Reasons to give up the current connection.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Lost {
+pub(super) enum ConnectionError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     #[error("{0}")]
@@ -94,7 +94,7 @@ impl Database {
     }
 
     /// Opens a connection and sets what Noren relies on.
-    pub(super) async fn open(&self) -> Result<Session, Lost> {
+    pub(super) async fn open(&self) -> Result<Session, ConnectionError> {
         let settings = &self.settings;
         let mut wanted = tokio_postgres::Config::new();
         wanted
@@ -105,7 +105,7 @@ impl Database {
                 Some(_) => Wanted::Require,
                 None => Wanted::Disable,
             });
-        if let Some(password) = password(settings).map_err(Lost::Passfile)? {
+        if let Some(password) = password(settings).map_err(ConnectionError::Passfile)? {
             wanted.password(password);
         }
         let endpoint = settings.endpoint();
@@ -121,8 +121,12 @@ impl Database {
         );
         let (client, link) = match opened.await {
             Ok(Ok(opened)) => opened,
-            Ok(Err(error)) => return Err(Lost::Database(error_text(&error, settings, None))),
-            Err(_) => return Err(Lost::Slow(settings.to_string(), OPEN_LIMIT)),
+            Ok(Err(error)) => {
+                return Err(ConnectionError::Database(error_text(
+                    &error, settings, None,
+                )));
+            }
+            Err(_) => return Err(ConnectionError::Slow(settings.to_string(), OPEN_LIMIT)),
         };
         let mut session = Session {
             client,
@@ -148,7 +152,7 @@ fn preamble() -> String {
 
 impl Session {
     /// Runs statements without a result. Notifications that arrive meanwhile are dropped.
-    pub(super) async fn run(&mut self, statements: &str) -> Result<(), Lost> {
+    pub(super) async fn run(&mut self, statements: &str) -> Result<(), ConnectionError> {
         let work = self.client.batch_execute(statements);
         let mut heard = |_: &Notification| {};
         let driven = drive(&mut self.link, work, &mut heard);
@@ -162,23 +166,27 @@ impl Session {
         heard: Heard<'_>,
         statement: &str,
         parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, Lost> {
+    ) -> Result<Vec<Row>, ConnectionError> {
         let work = self.client.query(statement, parameters);
         let driven = drive(&mut self.link, work, heard);
         answered(driven, &self.server, table).await
     }
 
     /// Waits for the next notification. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Result<Notification, Lost> {
+    pub(super) async fn next(&mut self) -> Result<Notification, ConnectionError> {
         loop {
             match poll_fn(|cx| self.link.poll_message(cx)).await {
                 Some(Ok(AsyncMessage::Notification(notification))) => return Ok(notification),
                 // Warnings of the server are for its own log.
                 Some(Ok(_)) => {}
                 Some(Err(error)) => {
-                    return Err(Lost::Database(error_text(&error, &self.server, None)));
+                    return Err(ConnectionError::Database(error_text(
+                        &error,
+                        &self.server,
+                        None,
+                    )));
                 }
-                None => return Err(Lost::Closed),
+                None => return Err(ConnectionError::Closed),
             }
         }
     }
@@ -208,12 +216,12 @@ async fn answered<T>(
     driven: impl Future<Output = Result<T, Option<Error>>>,
     server: &PostgresServer,
     table: Option<&TableName>,
-) -> Result<T, Lost> {
+) -> Result<T, ConnectionError> {
     match timeout(ANSWER_LIMIT, driven).await {
         Ok(Ok(result)) => Ok(result),
-        Ok(Err(Some(error))) => Err(Lost::Database(error_text(&error, server, table))),
-        Ok(Err(None)) => Err(Lost::Closed),
-        Err(_) => Err(Lost::Slow(server.to_string(), ANSWER_LIMIT)),
+        Ok(Err(Some(error))) => Err(ConnectionError::Database(error_text(&error, server, table))),
+        Ok(Err(None)) => Err(ConnectionError::Closed),
+        Err(_) => Err(ConnectionError::Slow(server.to_string(), ANSWER_LIMIT)),
     }
 }
 

@@ -23,7 +23,7 @@ use crate::sources::stop::Stop;
 
 pub(super) use connection::Database;
 
-use connection::{Lost, Session};
+use connection::{ConnectionError, Session};
 use notifications::Listener;
 use outbox::Reader;
 
@@ -55,7 +55,7 @@ async fn serve(
     source: &PostgresSource,
     cluster: Option<&str>,
     stop: &Stop,
-) -> Option<Lost> {
+) -> Option<ConnectionError> {
     let opened = tokio::select! {
         opened = database.open() => opened,
         () = stop.requested() => return None,
@@ -78,7 +78,7 @@ async fn read(
     source: &PostgresSource,
     cluster: Option<&str>,
     stop: &Stop,
-) -> Result<(), Lost> {
+) -> Result<(), ConnectionError> {
     let _counted = sink.connected();
     match &source.place {
         PostgresPlace::Notifications(settings) => {

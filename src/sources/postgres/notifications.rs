@@ -8,7 +8,7 @@ use tokio_postgres::Notification;
 use super::super::content::{Content, Unfit};
 use super::super::pending_writes::PendingWrites;
 use super::super::sink::Sink;
-use super::connection::{Lost, Session};
+use super::connection::{ConnectionError, Session};
 use super::turn::wait_for_turn;
 use crate::config::{Notifications, PostgresFormat, PostgresSource, quoted};
 use crate::hub::{Data, Published, PublisherId};
@@ -42,7 +42,7 @@ impl<'a> Listener<'a> {
 
     /// Subscribes to the notifications. Names are quoted, because NOTIFY folds an unquoted name to lower case, and
     /// `pg_notify` does not.
-    pub(super) async fn prepare(&mut self, session: &mut Session) -> Result<(), Lost> {
+    pub(super) async fn prepare(&mut self, session: &mut Session) -> Result<(), ConnectionError> {
         for channel in &self.settings.channels {
             session.run(&format!("LISTEN {}", quoted(channel))).await?;
         }
@@ -56,13 +56,17 @@ impl<'a> Listener<'a> {
         session: &mut Session,
         cluster: &str,
         stop: &Stop,
-    ) -> Result<bool, Lost> {
+    ) -> Result<bool, ConnectionError> {
         let key = lock_key(cluster, &self.settings.channels);
         wait_for_turn(session, self.sink, None, ("$1", &key), stop).await
     }
 
     /// Publishes notifications until the source is stopped.
-    pub(super) async fn listen(mut self, session: &mut Session, stop: &Stop) -> Result<(), Lost> {
+    pub(super) async fn listen(
+        mut self,
+        session: &mut Session,
+        stop: &Stop,
+    ) -> Result<(), ConnectionError> {
         let mut looks = interval(self.source.poll);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let ended = loop {
@@ -83,7 +87,7 @@ impl<'a> Listener<'a> {
     }
 
     /// Queries the fill level of the server's queue, which also detects a dead connection.
-    async fn look(&mut self, session: &mut Session) -> Result<(), Lost> {
+    async fn look(&mut self, session: &mut Session) -> Result<(), ConnectionError> {
         let statement = "SELECT pg_notification_queue_usage()";
         let mut heard = |notification: &Notification| self.take(notification);
         let rows = session.query(None, &mut heard, statement, &[]).await?;

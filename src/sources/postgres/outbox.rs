@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_postgres::{Notification, Row};
 
 use super::super::sink::Sink;
-use super::connection::{Lost, Session};
+use super::connection::{ConnectionError, Session};
 use super::postponed::Postponed;
 use super::row::{Entry, age};
 use super::turn::wait_for_turn;
@@ -61,7 +61,11 @@ impl<'a> Reader<'a> {
 
     /// Subscribes to the notifications of new rows, then waits until no other node reads the table; returns false if
     /// the source was stopped. In this order no row is missed between the first read and the first notification.
-    pub(super) async fn prepare(&self, session: &mut Session, stop: &Stop) -> Result<bool, Lost> {
+    pub(super) async fn prepare(
+        &self,
+        session: &mut Session,
+        stop: &Stop,
+    ) -> Result<bool, ConnectionError> {
         let channel = quoted(&self.settings.notify);
         session.run(&format!("LISTEN {channel}")).await?;
         // "nore" and the table's own number, which is the same whatever a node calls the table.
@@ -71,7 +75,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Empties the table whenever it has rows, until the source is stopped.
-    pub(super) async fn empty(&mut self, session: &mut Session, stop: &Stop) -> Result<(), Lost> {
+    pub(super) async fn empty(
+        &mut self,
+        session: &mut Session,
+        stop: &Stop,
+    ) -> Result<(), ConnectionError> {
         loop {
             let more = self.batch(session).await?;
             if stop.is_requested() {
@@ -92,7 +100,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads, publishes and deletes some rows; true if there may be more.
-    async fn batch(&mut self, session: &mut Session) -> Result<bool, Lost> {
+    async fn batch(&mut self, session: &mut Session) -> Result<bool, ConnectionError> {
         self.woken.store(false, Ordering::Relaxed);
         self.postponed.attempt();
         let most = self.sink.message_size();
@@ -136,7 +144,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Publishes rows in their order, and waits until each is as durable as its channel promises.
-    async fn publish(&mut self, rows: &[Row], done: &mut Done) -> Result<(), Lost> {
+    async fn publish(&mut self, rows: &[Row], done: &mut Done) -> Result<(), ConnectionError> {
         let mut waiting = Vec::new();
         let mut lost = None;
         for row in rows {
@@ -147,7 +155,7 @@ impl<'a> Reader<'a> {
             }
             match self.offer(&row) {
                 Ok(published) => waiting.push((row.id, published)),
-                Err(Fault::Lost(error)) => {
+                Err(Fault::Unpublished(error)) => {
                     lost = Some(error);
                     break;
                 }
@@ -168,7 +176,7 @@ impl<'a> Reader<'a> {
             published.acknowledged().await?;
             done.published.push(id);
         }
-        lost.map_or(Ok(()), |error| Err(Lost::NotStored(error)))
+        lost.map_or(Ok(()), |error| Err(ConnectionError::NotStored(error)))
     }
 
     /// Leaves a row and those after it in its channel for later; false if the whole table has to wait.
@@ -200,7 +208,7 @@ impl<'a> Reader<'a> {
             .offer(&channel, draft)
             .map_err(|error| match error {
                 error if error.lacks_room() => Fault::NoRoom(error),
-                error if error.may_pass() => Fault::Lost(error),
+                error if error.may_pass() => Fault::Unpublished(error),
                 error => Fault::Unfit(error.to_string()),
             })
     }
@@ -241,7 +249,7 @@ impl<'a> Reader<'a> {
 
     /// Deletes the published rows, and writes the reason into each row that cannot be published, which stays and is not
     /// read again.
-    async fn settle(&self, session: &mut Session, done: Done) -> Result<(), Lost> {
+    async fn settle(&self, session: &mut Session, done: Done) -> Result<(), ConnectionError> {
         let table = Some(&self.settings.table);
         for (id, reason) in &done.refused {
             let statement = format!(
@@ -262,7 +270,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Updates the lag, and the number of waiting rows. While some are passed by, they are not all in `rows`.
-    async fn look(&mut self, session: &mut Session, rows: &[Row], more: bool) -> Result<(), Lost> {
+    async fn look(
+        &mut self,
+        session: &mut Session,
+        rows: &[Row],
+        more: bool,
+    ) -> Result<(), ConnectionError> {
         if !self.postponed.channels().is_empty() {
             return self.count(session).await;
         }
@@ -276,7 +289,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Counts the rows, and looks at the age of the first of them, if that was not done a moment ago.
-    async fn count(&mut self, session: &mut Session) -> Result<(), Lost> {
+    async fn count(&mut self, session: &mut Session) -> Result<(), ConnectionError> {
         if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
             return Ok(());
         }
@@ -312,7 +325,7 @@ struct Done {
 /// Reasons why a row is not published.
 enum Fault {
     /// The message may be accepted later, and no other before it.
-    Lost(PublishError),
+    Unpublished(PublishError),
     /// Its channel cannot be opened now; messages of others can be accepted.
     NoRoom(PublishError),
     /// The message will never be accepted as it is.

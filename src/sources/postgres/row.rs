@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::Row;
 
-use super::connection::Lost;
+use super::connection::ConnectionError;
 
 /// A row of the table.
 pub(super) struct Entry {
@@ -20,7 +20,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn read(row: &Row) -> Result<Self, Lost> {
+    pub(super) fn read(row: &Row) -> Result<Self, ConnectionError> {
         let read = || -> Result<Self, tokio_postgres::Error> {
             Ok(Self {
                 id: row.try_get(0)?,
@@ -32,7 +32,7 @@ impl Entry {
                 data: row.try_get(6)?,
             })
         };
-        read().map_err(|error| Lost::Database(error.to_string()))
+        read().map_err(|error| ConnectionError::Database(error.to_string()))
     }
 }
 

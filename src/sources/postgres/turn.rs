@@ -7,7 +7,7 @@ use tokio_postgres::types::ToSql;
 use tracing::info;
 
 use super::super::sink::Sink;
-use super::connection::{Lost, Session};
+use super::connection::{ConnectionError, Session};
 use crate::config::TableName;
 use crate::sources::stop::Stop;
 
@@ -22,7 +22,7 @@ pub(super) async fn wait_for_turn(
     table: Option<&TableName>,
     (key, parameter): (&str, &(dyn ToSql + Sync)),
     stop: &Stop,
-) -> Result<bool, Lost> {
+) -> Result<bool, ConnectionError> {
     let statement = format!("SELECT pg_try_advisory_lock({key})");
     let mut told = false;
     loop {
