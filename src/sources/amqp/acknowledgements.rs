@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicRejectOptions};
 
-use super::Taken;
+use super::PublishOutcome;
 use super::dedup::Dedup;
 use crate::hub::{Pending, PublishError, Published};
 
@@ -67,15 +67,15 @@ impl Acknowledgements {
 impl Unsettled {
     /// Adds the result of a message. Its id counts as seen once the message is as durable as its channel promises: a
     /// message that the disk refuses is delivered again, and must not count as a repetition.
-    pub(super) fn push(&mut self, tag: u64, taken: Taken, seen: &mut Dedup) {
+    pub(super) fn push(&mut self, tag: u64, taken: PublishOutcome, seen: &mut Dedup) {
         let (published, mut id, is_unfit) = match taken {
-            Taken::Postponed => {
+            PublishOutcome::Postponed => {
                 self.postponed.insert(tag);
                 return;
             }
-            Taken::Unfit => (None, None, true),
-            Taken::Repeated => (None, None, false),
-            Taken::Published(published, id) => (Some(published), id, false),
+            PublishOutcome::Unfit => (None, None, true),
+            PublishOutcome::Repeated => (None, None, false),
+            PublishOutcome::Published(published, id) => (Some(published), id, false),
         };
         let kept = published.and_then(Published::pending);
         if kept.is_none()
@@ -168,23 +168,23 @@ mod tests {
         let mut unsettled = Unsettled::default();
         let seen = &mut Dedup::default();
         for (tag, taken) in [
-            (1, Taken::Repeated),
-            (2, Taken::Unfit),
-            (3, Taken::Repeated),
-            (4, Taken::Postponed),
-            (5, Taken::Repeated),
-            (6, Taken::Postponed),
-            (7, Taken::Unfit),
+            (1, PublishOutcome::Repeated),
+            (2, PublishOutcome::Unfit),
+            (3, PublishOutcome::Repeated),
+            (4, PublishOutcome::Postponed),
+            (5, PublishOutcome::Repeated),
+            (6, PublishOutcome::Postponed),
+            (7, PublishOutcome::Unfit),
         ] {
             unsettled.push(tag, taken, seen);
         }
         assert_eq!(settled(&mut unsettled), (vec![2, 7], vec![5], Some(3)));
         assert_eq!(settled(&mut unsettled), (vec![], vec![], None));
-        unsettled.push(4, Taken::Repeated, seen);
-        unsettled.push(8, Taken::Repeated, seen);
+        unsettled.push(4, PublishOutcome::Repeated, seen);
+        unsettled.push(8, PublishOutcome::Repeated, seen);
         assert_eq!(settled(&mut unsettled), (vec![], vec![4, 8], None));
-        unsettled.push(6, Taken::Unfit, seen);
-        unsettled.push(9, Taken::Repeated, seen);
+        unsettled.push(6, PublishOutcome::Unfit, seen);
+        unsettled.push(9, PublishOutcome::Repeated, seen);
         assert_eq!(settled(&mut unsettled), (vec![6], vec![], Some(9)));
         assert!(unsettled.is_empty());
     }

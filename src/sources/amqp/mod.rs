@@ -3,7 +3,7 @@
 //! The exchange is only checked and never declared: its owner decides its settings. The queue is bounded, and the
 //! broker drops the oldest messages beyond the bounds, so an absent Noren costs it no more than that. A message is
 //! acknowledged once it is published, and where the history is on disk, once it is written; one that can never be
-//! published is rejected, and one that finds no room waits. ConnectionError connections are retried for ever. Independent of
+//! published is rejected, and one that finds no room waits. Lost connections are retried for ever. Independent of
 //! subscribers.
 
 mod acknowledgements;
@@ -40,7 +40,7 @@ use backlog::Backlog;
 use content::Arrival;
 use dedup::Dedup;
 use exchange::Exchange;
-use postponed::{Late, Postponed};
+use postponed::{Postponed, PostponedMessage};
 
 /// Interval of asking the broker for the queue length, and of checking the exchange.
 const LOOK: Duration = Duration::from_secs(2);
@@ -242,7 +242,7 @@ impl Reader<'_> {
     }
 
     /// Publishes a message. One that can never be published is counted and rejected, or it would be delivered for ever.
-    fn take(&mut self, delivery: &Delivery) -> Result<Taken, PublishError> {
+    fn take(&mut self, delivery: &Delivery) -> Result<PublishOutcome, PublishError> {
         if let Some(backlog) = &mut self.backlog
             && backlog.count(self.sink, self.source, delivery.data.len())
         {
@@ -258,7 +258,7 @@ impl Reader<'_> {
         let id = id.filter(|_| arrival.may_repeat || delivery.redelivered);
         if id.is_some_and(|id| self.seen.contains(id)) {
             self.sink.repeated();
-            return Ok(Taken::Repeated);
+            return Ok(PublishOutcome::Repeated);
         }
         let home = self.sink.channel();
         let (channel, mut draft) = match arrival.content.fill(home, &self.source.mapping) {
@@ -269,23 +269,23 @@ impl Reader<'_> {
         // comes again.
         let known = |own: &String| PublisherId::of_source(self.sink.address(), own, id.is_some());
         draft.id = arrival.id.as_ref().map(known);
-        let late = Late {
+        let late = PostponedMessage {
             tag: delivery.delivery_tag,
             draft,
             id: arrival.id,
         };
         if self.postponed.contains(&channel) {
             self.postponed.add(channel, late);
-            return Ok(Taken::Postponed);
+            return Ok(PublishOutcome::Postponed);
         }
         match self.sink.offer(&channel, late.draft.clone()) {
-            Ok(published) => Ok(Taken::Published(published, late.id)),
+            Ok(published) => Ok(PublishOutcome::Published(published, late.id)),
             Err(error) if error.lacks_room() => {
                 let reason = format!("messages wait in the queue: {error}");
                 self.sink
                     .warn(None, &reason, "messages of a source wait for room");
                 self.postponed.add(channel, late);
-                Ok(Taken::Postponed)
+                Ok(PublishOutcome::Postponed)
             }
             Err(error) if error.may_pass() => Err(error),
             Err(error) => Ok(self.refuse(&error)),
@@ -303,7 +303,7 @@ impl Reader<'_> {
         let mut refusal = None;
         postponed.attempt(|channel, late| {
             let taken = match sink.offer(channel, late.draft.clone()) {
-                Ok(published) => Taken::Published(published, late.id.take()),
+                Ok(published) => PublishOutcome::Published(published, late.id.take()),
                 Err(error) if error.lacks_room() => {
                     refusal = Some(error);
                     return Ok(false);
@@ -311,7 +311,7 @@ impl Reader<'_> {
                 Err(error) if error.may_pass() => return Err(error),
                 Err(error) => {
                     sink.refuse(None, &error);
-                    Taken::Unfit
+                    PublishOutcome::Unfit
                 }
             };
             unsettled.push(late.tag, taken, seen);
@@ -324,9 +324,9 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn refuse(&self, reason: &dyn ToString) -> Taken {
+    fn refuse(&self, reason: &dyn ToString) -> PublishOutcome {
         self.sink.refuse(None, reason);
-        Taken::Unfit
+        PublishOutcome::Unfit
     }
 }
 
@@ -349,7 +349,7 @@ fn ready(consumer: &mut Consumer) -> Result<Option<Delivery>, ConnectionError> {
 }
 
 /// The result of a message that was taken from the queue.
-enum Taken {
+enum PublishOutcome {
     /// The message was published, under this id if it has one.
     Published(Published, Option<String>),
     /// It has been published before.

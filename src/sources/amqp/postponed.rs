@@ -11,7 +11,7 @@ use crate::hub::Draft;
 use crate::net::Backoff;
 
 /// A message that waits for room.
-pub(super) struct Late {
+pub(super) struct PostponedMessage {
     pub(super) tag: u64,
     pub(super) draft: Draft,
     pub(super) id: Option<String>,
@@ -20,7 +20,7 @@ pub(super) struct Late {
 /// The postponed messages of one connection, by channel.
 #[derive(Default)]
 pub(super) struct Postponed {
-    channels: HashMap<ChannelName, VecDeque<Late>>,
+    channels: HashMap<ChannelName, VecDeque<PostponedMessage>>,
     backoff: Backoff,
     /// Time of the next attempt; `None` if there is nothing to try.
     until: Option<Instant>,
@@ -33,7 +33,7 @@ impl Postponed {
     }
 
     /// Adds a message behind those of its channel. The pause begins with the first.
-    pub(super) fn add(&mut self, channel: ChannelName, late: Late) {
+    pub(super) fn add(&mut self, channel: ChannelName, late: PostponedMessage) {
         if self.until.is_none() {
             self.pause();
         }
@@ -60,7 +60,7 @@ impl Postponed {
     /// The error of `publish`, at the first message that has one.
     pub(super) fn attempt<E>(
         &mut self,
-        mut publish: impl FnMut(&ChannelName, &mut Late) -> Result<bool, E>,
+        mut publish: impl FnMut(&ChannelName, &mut PostponedMessage) -> Result<bool, E>,
     ) -> Result<(), E> {
         for (channel, waiting) in &mut self.channels {
             while let Some(first) = waiting.front_mut() {
@@ -91,9 +91,9 @@ mod tests {
     use super::*;
     use crate::hub::Data;
 
-    fn late(tag: u64) -> Late {
+    fn late(tag: u64) -> PostponedMessage {
         let draft = Draft::new(Data::text("x"));
-        Late {
+        PostponedMessage {
             tag,
             draft,
             id: None,
