@@ -32,7 +32,7 @@ struct AccountFile {
 
 /// Opens the existing account, or registers a new one.
 pub(super) async fn open(acme: &Acme) -> Result<Account, AcmeError> {
-    let path = acme.home().join(FILE);
+    let path = acme.storage().join(FILE);
     let transport = {
         let acme = acme.clone();
         spawn_blocking(move || Transport::new(&acme)).await??
@@ -79,7 +79,7 @@ pub(super) async fn open(acme: &Acme) -> Result<Account, AcmeError> {
 
 /// Deletes the file of an account that the authority does not know any more.
 pub(super) async fn forget(acme: &Acme) -> Result<(), AcmeError> {
-    let path = acme.home().join(FILE);
+    let path = acme.storage().join(FILE);
     let removed = spawn_blocking(move || fs::remove_file(&path).map_err(|source| (path, source)));
     removed
         .await?
@@ -106,8 +106,8 @@ fn read(path: &Path) -> Result<Option<AccountFile>, AcmeError> {
 
 fn write(path: &Path, kept: &AccountFile) -> Result<(), AcmeError> {
     let text = serde_json::to_vec_pretty(kept).map_err(|error| damaged(path, &error))?;
-    if let Some(home) = path.parent() {
-        make_home(home)?;
+    if let Some(directory) = path.parent() {
+        make_storage(directory)?;
     }
     replace(path, &text, 0o600).map_err(|source| AcmeError::File {
         path: path.to_owned(),
@@ -116,9 +116,9 @@ fn write(path: &Path, kept: &AccountFile) -> Result<(), AcmeError> {
 }
 
 /// Creates the directory of an authority.
-pub(super) fn make_home(home: &Path) -> Result<(), AcmeError> {
-    fs::create_dir_all(home).map_err(|source| AcmeError::File {
-        path: home.to_owned(),
+pub(super) fn make_storage(directory: &Path) -> Result<(), AcmeError> {
+    fs::create_dir_all(directory).map_err(|source| AcmeError::File {
+        path: directory.to_owned(),
         source,
     })
 }

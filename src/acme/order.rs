@@ -10,7 +10,7 @@ use instant_acme::{
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use tokio::task::spawn_blocking;
 
-use super::account::make_home;
+use super::account::make_storage;
 use super::error::{AcmeError, explain, problem_text};
 use crate::config::{Acme, Certificate, Challenge};
 use crate::fs::draft;
@@ -153,8 +153,8 @@ fn store(certificate: &Certificate, text: &str) -> Result<(), AcmeError> {
         path: path.clone(),
         source,
     };
-    if let Some(home) = path.parent() {
-        make_home(home)?;
+    if let Some(directory) = path.parent() {
+        make_storage(directory)?;
     }
     let draft = draft(path, text.as_bytes(), 0o600).map_err(failed)?;
     LoadedCertificate::load(&Certificate {

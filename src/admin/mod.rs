@@ -97,20 +97,22 @@ impl Admin {
 
     /// The open listeners.
     pub(crate) fn listeners(&self) -> impl Iterator<Item = &Arc<Listener>> {
-        self.0.iter().map(|door| &door.listener)
+        self.0.iter().map(|admin_listener| &admin_listener.listener)
     }
 
     /// The TCP address with its real port, if there is one.
     #[must_use]
     pub(crate) fn tcp_address(&self) -> Option<SocketAddr> {
-        self.0.iter().find_map(|door| door.listener.tcp_address())
+        self.0
+            .iter()
+            .find_map(|admin_listener| admin_listener.listener.tcp_address())
     }
 
     /// Accepts connections in tracked tasks until the server stops.
     pub(crate) fn run(self) {
-        for door in self.0 {
-            let tasks = door.shutdown.clone();
-            tasks.spawn(door.accept_all());
+        for admin_listener in self.0 {
+            let tasks = admin_listener.shutdown.clone();
+            tasks.spawn(admin_listener.accept_all());
         }
     }
 }

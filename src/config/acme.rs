@@ -109,14 +109,14 @@ impl Acme {
     /// The directory for the certificates of this authority. Each authority has a directory of its own, so that an
     /// operator who has tried out a test authority gets new certificates from the real one.
     #[must_use]
-    pub fn home(&self) -> PathBuf {
+    pub fn storage(&self) -> PathBuf {
         self.store.join(host_of(&self.directory).replace(':', "-"))
     }
 
     /// The file of the certificate for a name, which also contains its key.
     #[must_use]
     pub fn certificate(&self, name: &str) -> Certificate {
-        let file = self.home().join(format!("{name}.pem"));
+        let file = self.storage().join(format!("{name}.pem"));
         Certificate {
             certificate: file.clone(),
             key: file,

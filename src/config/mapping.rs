@@ -47,26 +47,29 @@ impl Mapping {
     }
 
     /// Describes why the messages cannot go to the right channel, if the source belongs to a channel of this name.
-    pub(super) fn misplaced(&self, home: &ChannelPattern) -> Option<String> {
+    pub(super) fn misplaced(&self, pattern: &ChannelPattern) -> Option<String> {
         if self.channel.is_empty() {
             let text = "a pattern is many channels; the source must say which, such as channel = \"nova.{tenant}\"";
-            return home.name().is_none().then(|| text.to_owned());
+            return pattern.name().is_none().then(|| text.to_owned());
         }
-        let outside = self.channel.iter().find(|template| !fits(template, home))?;
+        let outside = self
+            .channel
+            .iter()
+            .find(|template| !fits(template, pattern))?;
         Some(format!(
-            r#"channel = "{outside}" is never within "{home}", the name of its [[channel]]"#
+            r#"channel = "{outside}" is never within "{pattern}", the name of its [[channel]]"#
         ))
     }
 }
 
 /// True if a template can give a channel within this name. A word that a message fills can be anything, so it is
 /// tried with the word in the same place of the name.
-fn fits(template: &Template, home: &ChannelPattern) -> bool {
+fn fits(template: &Template, pattern: &ChannelPattern) -> bool {
     let (sample, words) = (template.filled_with("x"), template.filled_with("*"));
     ChannelName::parse(&sample).is_ok()
-        && words.split('.').count() == home.to_string().split('.').count()
+        && words.split('.').count() == pattern.to_string().split('.').count()
         && words
             .split('.')
-            .zip(home.to_string().split('.'))
+            .zip(pattern.to_string().split('.'))
             .all(|(word, own)| word == own || own == "*" || word.contains('*'))
 }

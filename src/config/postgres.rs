@@ -155,9 +155,9 @@ impl PostgresSource {
     }
 
     /// Describes why the messages cannot go to the right channel, if the source belongs to a channel of this name.
-    pub(super) fn misplaced(&self, home: &ChannelPattern) -> Option<String> {
+    pub(super) fn misplaced(&self, pattern: &ChannelPattern) -> Option<String> {
         match &self.place {
-            PostgresPlace::Notifications(notifications) => notifications.mapping.misplaced(home),
+            PostgresPlace::Notifications(notifications) => notifications.mapping.misplaced(pattern),
             // Each row names its channel.
             PostgresPlace::Outbox(_) => None,
         }

@@ -69,8 +69,9 @@ impl PublicListener {
     fn receive(&self, socket: Socket, peer: Peer, permit: OwnedSemaphorePermit) {
         if self.proxies.speak_proxy_protocol() {
             // Elsewhere: a proxy that says nothing must not keep the next one waiting.
-            let door = self.clone();
-            self.shutdown.spawn(door.introduced(socket, peer, permit));
+            let listener = self.clone();
+            self.shutdown
+                .spawn(listener.introduced(socket, peer, permit));
         } else {
             self.admit(socket, peer, permit);
         }

@@ -75,14 +75,14 @@ impl Inheritance {
         line.set_read_timeout(Some(PATIENCE))?;
         say(&mut line, HERE)?;
         let sockets = receive_sockets(&line)?;
-        let mut letter = String::new();
-        BufReader::new(&line).read_line(&mut letter)?;
-        let letter: HandoverMessage = serde_json::from_str(&letter)?;
+        let mut message = String::new();
+        BufReader::new(&line).read_line(&mut message)?;
+        let message: HandoverMessage = serde_json::from_str(&message)?;
         Ok(Self {
-            sockets: letter.listeners.into_iter().zip(sockets).collect(),
-            hub: letter.hub,
-            drained: letter.drained,
-            consoles: letter.consoles.into_iter().map(Into::into).collect(),
+            sockets: message.listeners.into_iter().zip(sockets).collect(),
+            hub: message.hub,
+            drained: message.drained,
+            consoles: message.consoles.into_iter().map(Into::into).collect(),
             line,
         })
     }
@@ -144,7 +144,7 @@ impl Handle {
             return Err(HandoverError::Sources);
         }
         self.live.end_waiting();
-        let letter = HandoverMessage {
+        let message = HandoverMessage {
             listeners: listeners
                 .iter()
                 .map(|listener| listener.name().to_owned())
@@ -164,8 +164,8 @@ impl Handle {
             .map(|listener| listener.descriptor())
             .collect();
         send_sockets(line, &sockets)?;
-        let letter = serde_json::to_string(&letter).map_err(io::Error::other)?;
-        say(line, &letter)?;
+        let message = serde_json::to_string(&message).map_err(io::Error::other)?;
+        say(line, &message)?;
         hear(line, SERVING).map_err(|_| HandoverError::Silent("did not begin to serve"))
     }
 

@@ -263,7 +263,7 @@ impl Server {
                 Protocol::Grip => Role::Grip,
                 Protocol::Https | Protocol::Http => Role::Serve,
             };
-            let door = accept::PublicListener {
+            let public_listener = accept::PublicListener {
                 listener,
                 index,
                 tls: protocol == Protocol::Https,
@@ -274,7 +274,7 @@ impl Server {
                 telemetry: Arc::clone(&telemetry),
                 shutdown: shutdown.clone(),
             };
-            shutdown.spawn(door.accept_all());
+            shutdown.spawn(public_listener.accept_all());
         }
         if let Some(admin) = self.admin {
             admin.run();
