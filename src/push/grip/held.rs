@@ -40,6 +40,15 @@ pub(crate) struct Place {
     pub tasks: Shutdown,
     /// The transport, for the status.
     pub transport: &'static str,
+    /// Offset of the newest message when the app was queried last; 0 if it was not.
+    pub queried: u64,
+}
+
+impl Place {
+    /// Records that the app is queried now, so that its response covers every message that has come until now.
+    pub(super) fn query(&mut self) {
+        self.queried = self.hub.newest_offset();
+    }
 }
 
 /// The next event of a held connection.
@@ -57,6 +66,8 @@ pub(super) enum Event {
 pub(super) struct Held {
     subscription: Subscription,
     joined: Vec<Joined>,
+    /// Messages up to this offset are covered by the app's response.
+    queried: u64,
     pub(super) meta: BTreeMap<String, String>,
 }
 
@@ -163,6 +174,7 @@ impl Held {
         Ok(Self {
             subscription: subscribe(place, &joined)?,
             joined,
+            queried: place.queried,
             meta,
         })
     }
@@ -201,7 +213,8 @@ impl Held {
                 return None;
             }
             if item.previous != joined.last {
-                return Some(Event::Gap);
+                // The app knew this message and has named what comes next: it would say the same for ever.
+                return (message.id.offset > self.queried).then_some(Event::Gap);
             }
         }
         if item.id.is_some() {

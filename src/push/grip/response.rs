@@ -46,7 +46,7 @@ const MOST_GAPS: u32 = 5;
 /// # Errors
 /// A limit that is reached, or a fault of an instruction.
 pub(super) async fn hold(
-    place: Place,
+    mut place: Place,
     mut instruct: Instruct,
     sender: AppSender,
     continuation: Continuation,
@@ -67,6 +67,7 @@ pub(super) async fn hold(
             kind: QuestionKind::Again,
             last,
         };
+        place.query();
         // A client whose request cannot be repeated comes back itself.
         let Ok((parts, body)) = sender(question).await else {
             return Ok(own.into_response());

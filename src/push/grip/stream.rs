@@ -146,6 +146,7 @@ impl Stream {
             return;
         };
         let last = self.held.as_ref().map(Held::lasts).unwrap_or_default();
+        self.place.query();
         let fetch = fetch(self.sender.clone(), link.uri.clone(), last);
         self.fetching = Some(Box::pin(fetch));
         self.due = None;

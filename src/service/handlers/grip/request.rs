@@ -6,7 +6,7 @@ use http::{Request, Response, StatusCode};
 
 use crate::http::{Body, Refusal, refuse};
 use crate::proxy::Forward;
-use crate::push::grip::{self, drop_grip_headers, is_instruction};
+use crate::push::grip::{self, Place, drop_grip_headers, is_instruction};
 use crate::service::app_requests::{AppRequests, collect};
 use crate::service::exchange::Exchange;
 use crate::service::handlers::grip::apps::GripApp;
@@ -64,6 +64,7 @@ impl GripRequests {
             .await
             .map_err(|cause| unsigned(&app, &cause))?;
         let request = Request::from_parts(parts, body);
+        let queried = self.holding.newest_offset();
         let answer = forward.request_with(request, own, is_instruction).await?;
         if !is_instruction(answer.headers()) {
             return Ok(answer);
@@ -74,7 +75,10 @@ impl GripRequests {
             Refusal::new(StatusCode::BAD_GATEWAY, reason).because(&error)
         })?;
         let lease = self.holding.lease(&app, &kept.headers, head, context).await;
-        let place = self.holding.place(&app, lease, "grip", context, audit);
+        let place = Place {
+            queried,
+            ..self.holding.place(&app, lease, "grip", context, audit)
+        };
         let followed = grip::follow(place, &parts, body, visitor.sender(), continuation).await;
         let mut response = followed.map_err(|error| self.holding.unheld(&app, &error))?;
         drop_grip_headers(response.headers_mut());
