@@ -26,8 +26,8 @@ const LARGE: usize = 32 << 10;
 /// Size of the buffer: more than a large read.
 const BUFFER: usize = 64 << 10;
 
-/// A stream whose reads are coalesced. Each read fills a buffer, so that what has come is read at once even if its reader
-/// takes little of it at a time, as TLS does.
+/// A stream whose reads are coalesced. Each read fills a buffer, so that what has come is read at once even if its
+/// reader takes little of it at a time, as TLS does.
 pub(super) struct Coalesced<S>(BufReader<Paused<S>>);
 
 /// A stream that has nothing to read during a pause.
