@@ -47,6 +47,7 @@ async fn a_request_with_two_meanings_is_refused_and_the_others_go_on() {
         ),
         ("an empty host", with("host", &[""]), 400),
         ("two lengths", with("content-length", &["0", "0"]), 400),
+        ("an empty length", with("content-length", &[""]), 400),
         ("an expectation", with("expect", &["a-miracle"]), 417),
         ("user information", uri("https://user@door.example/"), 400),
         ("another name", uri("https://elsewhere.example/"), 421),
@@ -430,6 +431,29 @@ async fn a_stream_that_takes_its_answer_in_a_trickle_is_cut_off_and_the_others_a
     worker.head().await;
     worker.send(OK).await;
     assert_eq!(within("an answer", answer).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_stream_that_takes_little_of_a_short_answer_is_cut_off_too() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&format!("{}[limits]\nbody-idle = '1s'\n", app.app())).await;
+    let mut client = Http2::open_with(&door, Builder::new().initial_window_size(1)).await;
+    let (answer, _) = client.begin(Http2::get("/"), true).await;
+    let mut worker = app.accept().await;
+    worker.head().await;
+    let body = pattern(100_000);
+    worker
+        .send(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        ))
+        .await;
+    worker.output.try_send(&body).await.unwrap();
+    let mut body = within("an answer", answer).await.unwrap().into_body();
+    let first = within("a byte", body.data()).await.unwrap().unwrap();
+    assert_eq!(first.len(), 1);
+    let cut = within("the end", body.data()).await.unwrap().unwrap_err();
+    assert!(cut.is_reset(), "{cut}");
 }
 
 /// A frame of the first stream but for those that belong to none.

@@ -1,12 +1,15 @@
 //! Apps with unmodified libraries of GRIP (django-grip, django-eventstream, gripcontrol, serve-grip) behind the door,
 //! and behind Debian's Pushpin for comparison.
 
+mod browser;
+mod signatures;
+
 use std::fs;
 use std::process::{Child, Command, Stdio};
 
 use crate::support::{Door, Peer, ask, free_port, path, run, scratch, until};
 
-/// The key of the app in hexadecimal, which is base64url too.
+/// The key of the app in base64.
 const KEY: &str = "6b6579206f6620746865206170702c206f66207468697274792d74776f206279";
 
 /// A door, and an app of `examples/grip` behind it.
@@ -19,13 +22,21 @@ struct Fixture {
 impl Fixture {
     #[track_caller]
     fn open(example: &str) -> Self {
+        Self::signing(example, &[], None)
+    }
+
+    /// A door that signs with the first of these keys, and an app that believes the public key in this file.
+    #[track_caller]
+    fn signing(example: &str, signers: &[&str], believed: Option<&str>) -> Self {
         let directory = scratch();
         let key = path(&directory, "grip.key");
         fs::write(&key, KEY).expect("the key written");
+        let keys = [signers, &[key.as_str()]].concat().join("', '");
         let port = free_port();
         let door = Door::open(&format!(
-            "[[listener]]\naddress = '127.0.0.1:0'\nprotocol = 'grip'\n[[app]]\nname = 'app'\n\
-             url = 'http://127.0.0.1:{port}'\nworkers = 4\nrestart-wait = '20s'\n[app.grip]\nkeys = ['{key}']\n"
+            "[admin]\nsocket = '{}'\n[[listener]]\naddress = '127.0.0.1:0'\nprotocol = 'grip'\n\
+             [[app]]\nname = 'app'\nurl = 'http://127.0.0.1:{port}'\nworkers = 4\nrestart-wait = '20s'\n[app.grip]\nkeys = ['{keys}']\n",
+            path(&directory, "admin.sock"),
         ));
         let publishers = until("the control endpoint", || {
             let log = door.log();
@@ -35,7 +46,7 @@ impl Fixture {
             let (_, rest) = line.split_once("address=")?;
             Some(rest.split_ascii_whitespace().next()?.to_owned())
         });
-        let app = start_app(example, &publishers, port);
+        let app = start_app(example, &publishers, port, believed);
         Self {
             door,
             app,
@@ -56,12 +67,15 @@ impl Fixture {
     }
 }
 
-/// An app of `examples/grip` that publishes at this address.
+/// An app of `examples/grip` that publishes at this address. It verifies the signatures of the proxy with the same key,
+/// or with the public key in a file.
 #[track_caller]
-fn start_app(example: &str, publishers: &str, port: u16) -> Peer {
+fn start_app(example: &str, publishers: &str, port: u16, believed: Option<&str>) -> Peer {
     let example = format!("{}/examples/grip/{example}", env!("CARGO_MANIFEST_DIR"));
     let port = port.to_string();
-    Peer::start_in_venv("grip_app.py", &[&example, publishers, KEY, &port])
+    let mut arguments = vec![example.as_str(), publishers, KEY, &port];
+    arguments.extend(believed);
+    Peer::start_in_venv("grip_app.py", &arguments)
 }
 
 /// curl in the background, and its output.
@@ -123,13 +137,13 @@ fn event(id: u32, text: &str) -> String {
 #[test]
 fn django_eventstream_sends_events_and_returning_clients_get_what_they_missed() {
     let fixture = Fixture::open("django_app.py");
-    let first = fixture.client("first", "/events/", "Accept: text/event-stream");
+    let first = fixture.client("first", "/updates/", "Accept: text/event-stream");
     first.ends_with(OPENED);
     fixture.get("/send/?text=one&text=two");
     first.ends_with(&format!("{}{}", event(1, "one"), event(2, "two")));
     drop(first);
     fixture.get("/send/?text=three");
-    let second = fixture.client("second", "/events/", "Last-Event-ID: time:1");
+    let second = fixture.client("second", "/updates/", "Last-Event-ID: time:1");
     second.ends_with(&format!("{OPENED}{}{}", event(2, "two"), event(3, "three")));
     fixture.get("/send/?text=four");
     second.ends_with(&event(4, "four"));
@@ -137,7 +151,7 @@ fn django_eventstream_sends_events_and_returning_clients_get_what_they_missed() 
     let requests = fixture.get("/requests/");
     let of_clients = requests
         .lines()
-        .filter(|line| line.starts_with("GET /events/"));
+        .filter(|line| line.starts_with("GET /updates/"));
     assert_eq!(of_clients.count(), 2, "{requests}");
 }
 
@@ -222,7 +236,7 @@ impl Twin {
         let port = free_port();
         let pushpin = Peer::start("pushpin.py", &[&format!("127.0.0.1:{port}"), KEY]);
         let (clients, publishers) = pushpin.address.split_once(' ').expect("two addresses");
-        let app = start_app(example, publishers, port);
+        let app = start_app(example, publishers, port, None);
         Self {
             clients: format!("http://{clients}"),
             _pushpin: pushpin,
@@ -313,7 +327,7 @@ fn clients_get_the_same_through_the_door_and_through_pushpin() {
             ],
         ),
         (
-            "/events/",
+            "/updates/",
             "X-Test: 1",
             &[
                 ("", OPENED),
@@ -322,7 +336,7 @@ fn clients_get_the_same_through_the_door_and_through_pushpin() {
             ],
         ),
         (
-            "/events/",
+            "/updates/",
             "Last-Event-ID: time:1",
             &[("", "2\"}\n\n"), ("/send/?text=3", "3\"}\n\n")],
         ),

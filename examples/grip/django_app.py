@@ -3,8 +3,9 @@
 
 GRIP_URL=http://127.0.0.1:5561?iss=app\\&key=base64:KEY ./django_app.py 8010
 
-/events/ is an event stream, /stream/ and /poll/ wait for the channel "room", /chat/ is a WebSocket;
-/send/?text=hello sends to the first, /tell/?text=hello to the others.
+/updates/ is an event stream, /stream/ and /poll/ wait for the channel "room", /chat/ is a WebSocket;
+/send/?text=hello sends to the first, /tell/?text=hello to the others. The paths below /events belong to Noren's own
+channels, where it has any.
 """
 
 import os
@@ -98,7 +99,7 @@ def requests(_request):
 
 
 urlpatterns = [
-    path("events/", include(django_eventstream.urls), {"channels": ["time"]}),
+    path("updates/", include(django_eventstream.urls), {"channels": ["time"]}),
     path("send/", send),
     path("stream/", stream),
     path("poll/", poll),

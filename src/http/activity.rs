@@ -33,6 +33,8 @@ struct Shared {
     too_many: Notify,
     /// Number of the first request whose target has a fragment; 0 if there is none.
     fragment: AtomicU64,
+    /// Number of the last request whose head was read for the two facts here; 0 while all are.
+    last_read: AtomicU64,
     /// True while there are entries in `spellings`.
     spelled: AtomicBool,
     /// Spellings of the header names of requests that were not dispatched yet, with the numbers of the requests. There
@@ -62,6 +64,7 @@ impl Activity {
             answered: AtomicU64::new(0),
             too_many: Notify::new(),
             fragment: AtomicU64::new(0),
+            last_read: AtomicU64::new(0),
             spelled: AtomicBool::new(false),
             spellings: Mutex::default(),
         }))
@@ -112,6 +115,18 @@ impl Activity {
     pub(super) fn has_fragment(&self) -> bool {
         let fragment = self.0.fragment.load(Ordering::Relaxed);
         fragment > 0 && fragment == self.request_count()
+    }
+
+    /// Records that bytes behind the request with this number are not read: neither a fragment nor the spelling of a
+    /// later request would be known.
+    pub(super) fn passed_over(&self, request: u64) {
+        self.0.last_read.store(request, Ordering::Relaxed);
+    }
+
+    /// True if the current request came behind bytes that were not read.
+    pub(super) fn is_unread(&self) -> bool {
+        let last = self.0.last_read.load(Ordering::Relaxed);
+        last > 0 && self.request_count() > last
     }
 
     /// Records the spelling of the header names of the request with this number, unless it is the standard one.

@@ -108,6 +108,11 @@ impl Head {
         if connection.activity.has_fragment() {
             return Err(refused(PathFault::Fragment));
         }
+        if connection.activity.is_unread() {
+            return Err(Refusal::bad_request(
+                "the request was sent ahead, behind one with an upgrade or without a clear end",
+            ));
+        }
         let asterisk = parts.uri.path() == "*";
         if asterisk && parts.method != Method::OPTIONS {
             return Err(Refusal::bad_request("only OPTIONS may ask for *"));
@@ -163,16 +168,22 @@ fn check_token(method: &str) -> Result<(), Refusal> {
 }
 
 /// Checks the framing headers. hyper refuses lengths that differ or cannot be parsed, but accepts a length beside
-/// a transfer coding, and codings of which `chunked` is only the last.
+/// a transfer coding, and codings of which `chunked` is only the last. h2 takes an empty length for 0.
 fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else {
-        return if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
-            Err(Refusal::bad_request(
+        let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+        let is_number = |length: &HeaderValue| {
+            !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit)
+        };
+        return match (lengths.next(), lengths.next()) {
+            (_, Some(_)) => Err(Refusal::bad_request(
                 "there is more than one Content-Length",
-            ))
-        } else {
-            Ok(())
+            )),
+            (Some(length), None) if !is_number(length) => {
+                Err(Refusal::bad_request("Content-Length is not a number"))
+            }
+            _ => Ok(()),
         };
     };
     if headers.contains_key(CONTENT_LENGTH) {

@@ -2,7 +2,8 @@
 //! removes silently although a target must not have one (RFC 9112 §3.2), and the spelling of header names.
 //!
 //! Follows the framing of requests (RFC 9112 §6), so that the heads of pipelined requests are read too, and no line of
-//! a body is. Refuses nothing itself: hyper refuses invalid framing, and ends the connection.
+//! a body is. Refuses nothing itself: hyper refuses invalid framing, and ends the connection. A request that comes
+//! behind bytes that cannot be followed is reported, since hyper may read it all the same.
 
 use crate::http::activity::Activity;
 use crate::http::spelling::SpellingReader;
@@ -19,6 +20,8 @@ pub(super) struct RequestLine {
     position: Position,
     /// Number of the current request on the connection, from 1 on.
     number: u64,
+    /// True once bytes were passed over that may be a request.
+    is_lost: bool,
     line: Line,
     body: Framing,
     spelling: SpellingReader,
@@ -63,6 +66,7 @@ impl RequestLine {
             activity,
             position: Position::Before,
             number: 0,
+            is_lost: false,
             line: Line::default(),
             body: Framing::default(),
             spelling: SpellingReader::default(),
@@ -71,10 +75,14 @@ impl RequestLine {
 
     /// Reads further bytes of the connection.
     pub(super) fn read(&mut self, mut bytes: &[u8]) {
+        if self.is_lost || bytes.is_empty() {
+            return;
+        }
         if self.position == Position::Unknown {
             // After the response to a refused upgrade, the connection continues with HTTP.
             let request = self.activity.request_count();
             if self.activity.is_busy() || request < self.number {
+                self.pass_over();
                 return;
             }
             self.number = request;
@@ -84,6 +92,15 @@ impl RequestLine {
         while !bytes.is_empty() && self.position != Position::Unknown {
             bytes = self.take(bytes);
         }
+        if !bytes.is_empty() {
+            self.pass_over();
+        }
+    }
+
+    /// Passes over bytes behind the current request. If they are another request after all, its head was not read here.
+    fn pass_over(&mut self) {
+        self.is_lost = true;
+        self.activity.passed_over(self.number);
     }
 
     fn take<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
@@ -303,14 +320,36 @@ mod tests {
         let activity = Activity::new();
         let mut line = RequestLine::new(activity.clone());
         line.read(b"GET / HTTP/1.1\r\nUpgrade: WebSocket\r\n\r\n");
-        let busy = activity.begin();
-        line.read(b"GET /#x HTTP/1.1\r\n\r\n");
-        drop(busy);
+        drop(activity.begin());
         line.read(b"GET / HTTP/1.1\r\n\r\n");
         drop(activity.begin());
-        assert!(!activity.has_fragment());
+        assert!(!activity.has_fragment() && !activity.is_unread());
         line.read(b"GET /#x HTTP/1.1\r\n\r\n");
         drop(activity.begin());
-        assert!(activity.has_fragment());
+        assert!(activity.has_fragment() && !activity.is_unread());
+    }
+
+    #[test]
+    fn a_request_behind_what_cannot_be_followed_is_reported() {
+        let padded = format!("Content-Length: {}5", "0".repeat(300));
+        for line in ["Upgrade: websocket", "Transfer-Encoding: chunked", &padded] {
+            let text = format!("GET / HTTP/1.1\r\n{line}\r\n\r\nGET /#x HTTP/1.1\r\n\r\n");
+            // A line that comes at once is read whole, however long it is.
+            for step in [1, 7, 100] {
+                let activity = Activity::new();
+                let mut reader = RequestLine::new(activity.clone());
+                let pieces = text.as_bytes().chunks(step);
+                pieces.for_each(|piece| reader.read(piece));
+                let first = activity.begin();
+                assert!(!activity.is_unread(), "{text:?} by {step}");
+                drop(first);
+                // Its own head may be whole, but it is not known where it begins.
+                reader.read(b"GET / HTTP/1.1\r\n\r\n");
+                for _ in 0..2 {
+                    drop(activity.begin());
+                    assert!(activity.is_unread(), "{text:?} by {step}");
+                }
+            }
+        }
     }
 }

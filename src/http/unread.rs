@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::time::{Sleep, sleep};
 
 use crate::http::activity::Activity;
+use crate::http2::ReadPause;
 use crate::shares::Share;
 use crate::sync::lock;
 
@@ -24,8 +25,10 @@ use crate::sync::lock;
 const FREE: u64 = 64 * 1024;
 /// Number of bytes that are taken from the share at a time, so that a large body does not access it with each frame.
 const STEP: u64 = 128 * 1024;
-/// Limit on unread bytes of one connection: one stream window that no handler reads, and as much for the other streams.
-const MOST: u64 = 2 * 1024 * 1024;
+/// Limit on unread bytes of one connection: one stream window that no handler reads, and twice as much for the other
+/// streams. More than a third of the window of the connection: once h2 has dropped so much unread, it extends the window,
+/// which corrects the count.
+const MOST: u64 = 3 * 1024 * 1024;
 /// Interval between two attempts to get room.
 const AGAIN: Duration = Duration::from_millis(100);
 /// Time without a request after which no bytes can be unread: h2 has dropped them with their stream.
@@ -46,6 +49,8 @@ struct Count {
     window: u64,
     share: Share,
     activity: Activity,
+    /// Tells that the connection is not read.
+    pause: ReadPause,
     /// Waker of the connection that waits for room, and the timer of its next attempt.
     waiting: Option<(Waker, Pin<Box<Sleep>>)>,
 }
@@ -53,13 +58,14 @@ struct Count {
 impl Unread {
     /// Creates the count of a new connection with this window, whose client has this share of the memory.
     #[must_use]
-    pub(crate) fn new(share: Share, window: u32, activity: Activity) -> Self {
+    pub(crate) fn new(share: Share, window: u32, activity: Activity, pause: ReadPause) -> Self {
         Self(Arc::new(Mutex::new(Count {
             bytes: 0,
             open: FIRST_WINDOW,
             window: window.into(),
             share,
             activity,
+            pause,
             waiting: None,
         })))
     }
@@ -99,8 +105,10 @@ impl Unread {
         }
         if count.take() {
             count.waiting = None;
+            count.pause.set(false);
             return Poll::Ready(());
         }
+        count.pause.set(true);
         let mut again = Box::pin(sleep(AGAIN));
         let _ = again.as_mut().poll(cx);
         count.waiting = Some((cx.waker().clone(), again));
@@ -168,7 +176,7 @@ mod tests {
         let activity = Activity::new();
         let busy = activity.begin();
         let share = shares.of(Client::default());
-        let unread = Unread::new(share, 8 * 1024 * 1024, activity);
+        let unread = Unread::new(share, 8 * 1024 * 1024, activity, ReadPause::default());
         unread.permitted(8 * MIB - FIRST_WINDOW);
         (unread, busy)
     }

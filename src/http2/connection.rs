@@ -15,7 +15,7 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::http2::body::{Body, length};
-use crate::http2::io::{Io, Traffic};
+use crate::http2::io::{Io, ReadPause, Traffic};
 use crate::http2::pings::Pings;
 use crate::http2::slots::{Multiplexer, Slots};
 use crate::http2::stream::Stream;
@@ -83,8 +83,8 @@ impl<T, S, F, B> Connection<T, S, F, B>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    /// Serves HTTP/2 on a stream.
-    pub(crate) fn new(io: T, settings: &Settings, service: S) -> Self {
+    /// Serves HTTP/2 on a stream, which has this pause.
+    pub(crate) fn new(io: T, pause: ReadPause, settings: &Settings, service: S) -> Self {
         let mut builder = Builder::new();
         builder
             .max_concurrent_streams(settings.streams)
@@ -98,7 +98,7 @@ where
         if settings.connect {
             builder.enable_connect_protocol();
         }
-        let traffic = Arc::new(Traffic::default());
+        let traffic = Arc::new(Traffic::new(pause));
         let io = Io::new(io, Arc::clone(&traffic));
         Self {
             server: Server {

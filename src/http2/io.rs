@@ -19,6 +19,21 @@ pub(super) struct Io<T> {
     is_flushed: bool,
 }
 
+/// True while the stream below is not read, because there is no room for what the client sends. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReadPause(Arc<AtomicBool>);
+
+impl ReadPause {
+    /// Sets whether the stream is not read.
+    pub(crate) fn set(&self, is_paused: bool) {
+        self.0.store(is_paused, Ordering::Relaxed);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Facts about the reads of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
@@ -26,9 +41,22 @@ pub(super) struct Traffic {
     has_come: AtomicBool,
     /// True if there was nothing more to read in this poll of the connection, whose waker waits for more then.
     is_drained: AtomicBool,
+    pause: ReadPause,
 }
 
 impl Traffic {
+    pub(super) fn new(pause: ReadPause) -> Self {
+        Self {
+            pause,
+            ..Self::default()
+        }
+    }
+
+    /// True if nothing is known about the client, because it is not read.
+    pub(super) fn is_paused(&self) -> bool {
+        self.pause.is_set()
+    }
+
     /// True if bytes came since the last call.
     pub(super) fn has_come(&self) -> bool {
         self.has_come.swap(false, Ordering::Relaxed)

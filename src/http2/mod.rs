@@ -16,4 +16,5 @@ mod upgrade;
 pub(crate) use body::Body;
 pub(crate) use connection::{Connection, Settings};
 pub(crate) use interim::{Interim, MOST_INTERIM};
+pub(crate) use io::ReadPause;
 pub(crate) use upgrade::{Upgrade, Upgraded};

@@ -42,7 +42,8 @@ impl Pings {
     /// Ready once the client is dead.
     pub(super) fn poll_dead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.clock.as_mut().poll(cx).is_ready() {
-            if self.traffic.has_come() {
+            // The answer of a client that is not read waits behind other bytes.
+            if self.traffic.has_come() || self.traffic.is_paused() {
                 self.silent = 0;
             } else {
                 self.silent += 1;
@@ -58,5 +59,38 @@ impl Pings {
             self.clock.as_mut().reset(Instant::now() + self.interval);
         }
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::http2::io::ReadPause;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_is_not_read_is_not_dead() {
+        let (client, server) = tokio::io::duplex(4096);
+        let (client, server) = tokio::join!(
+            h2::client::handshake(client),
+            h2::server::handshake::<_>(server)
+        );
+        let (_client, mut server) = (client.expect("a client"), server.expect("a server"));
+        let pause = ReadPause::default();
+        let traffic = Arc::new(Traffic::new(pause.clone()));
+        let limit = Duration::from_secs(20);
+        let pings = server.ping_pong().expect("the first");
+        let mut pings = Pings::new(pings, traffic, limit);
+        pause.set(true);
+        let dead = poll_fn(|cx| pings.poll_dead(cx));
+        timeout(20 * limit, dead)
+            .await
+            .expect_err("it was not read");
+        pause.set(false);
+        let dead = poll_fn(|cx| pings.poll_dead(cx));
+        timeout(2 * limit, dead).await.expect("it is silent");
     }
 }

@@ -75,10 +75,17 @@ where
             if self.piece.is_some() {
                 ready!(self.poll_window(cx))?;
             }
-            if let Some((piece, is_last)) = self.piece.take() {
-                self.stream.send_data(piece, is_last)?;
-                if is_last {
+            if let Some((mut piece, is_last)) = self.piece.take() {
+                // h2 takes any number of bytes, and would hold those that the client does not want to have.
+                let part = piece.split_to(piece.len().min(self.stream.capacity()));
+                let is_end = is_last && piece.is_empty();
+                self.stream.send_data(part, is_end)?;
+                if is_end {
                     return Poll::Ready(Ok(()));
+                }
+                if !piece.is_empty() {
+                    self.stream.reserve_capacity(piece.len());
+                    self.piece = Some((piece, is_last));
                 }
                 continue;
             }
@@ -108,15 +115,14 @@ where
         }
     }
 
-    /// Takes a piece of the body. An empty one needs no window. For another a single byte is reserved: h2 asks for the
-    /// rest when it gets the piece, and streams that wait do not keep the window from each other.
+    /// Takes a piece of the body. An empty one needs no window.
     fn accept(&mut self, data: Bytes) -> Result<(), h2::Error> {
         let is_last = self.body.is_end_stream();
         if data.is_empty() && !is_last {
             return self.stream.send_data(data, false);
         }
         if !data.is_empty() {
-            self.stream.reserve_capacity(1);
+            self.stream.reserve_capacity(data.len());
         }
         self.piece = Some((data, is_last));
         Ok(())

@@ -8,7 +8,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::upgrade::OnUpgrade;
@@ -99,12 +99,12 @@ fn upgrade_request(
     let (mut parts, _) = request.into_parts();
     let mut headers = parts.headers;
     request::clean(&mut headers, forward);
+    // Nor has this request a body, whatever a CONNECT over HTTP/2 says.
+    headers.remove(CONTENT_LENGTH);
     // Over HTTP/2 there is no key; and a key is no secret, so the client's own will do over HTTP/1.1.
     let key = match headers.get(SEC_WEBSOCKET_KEY) {
-        Some(key) => key.clone(),
-        None => {
-            HeaderValue::try_from(generate_key()).map_err(|_| Refusal::bad_request("no key"))?
-        }
+        Some(key) if parts.method != Method::CONNECT => key.clone(),
+        _ => HeaderValue::try_from(generate_key()).map_err(|_| Refusal::bad_request("no key"))?,
     };
     headers.insert(SEC_WEBSOCKET_KEY, key.clone());
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));

@@ -2,7 +2,6 @@
 //! for days costs nothing. Does not know how pictures are drawn.
 
 use std::io::{self, Write};
-use std::mem;
 use std::time::Duration;
 
 use super::console::Console;
@@ -17,8 +16,8 @@ pub(super) struct Frames<W> {
     largest: FrameSize,
     /// Pixels of the last picture, as they are written.
     pixels: Vec<u8>,
-    /// True if they are those of the change that was not written yet.
-    composed: bool,
+    /// Number of the frame that they were composed for while it had not been written.
+    kept: Option<u64>,
     /// Number of the frame that the picture belongs to, if it was not written yet.
     changed: Option<u64>,
     /// Number of the last frame that was written.
@@ -49,7 +48,7 @@ impl<W: Write> Frames<W> {
                 height: 0,
             },
             pixels: Vec::new(),
-            composed: false,
+            kept: None,
             changed: None,
             last: None,
             now: 0,
@@ -80,7 +79,6 @@ impl<W: Write> Frames<W> {
     pub(super) fn point(&mut self, pointer: Option<(usize, usize)>) {
         if self.pointer != pointer {
             self.pointer = pointer;
-            self.composed = false;
             // Before the first picture there is nothing that it could point at.
             if self.last.is_some() {
                 self.changed.get_or_insert(self.now);
@@ -89,7 +87,7 @@ impl<W: Write> Frames<W> {
     }
 
     /// Records that the picture has changed. `is_followed` is true if the next message has begun to come: what it draws
-    /// may belong to a later frame, so that the picture is kept as it is now.
+    /// may belong to a later frame, so that the picture is kept as it is now, or as it was earlier in this frame.
     pub(super) fn change(
         &mut self,
         time: Duration,
@@ -100,13 +98,16 @@ impl<W: Write> Frames<W> {
         *width = (*width).max(console.screen.width());
         *height = (*height).max(console.screen.height());
         self.now = self.now.max(number(time));
-        if self.changed.is_some_and(|earlier| earlier < self.now) {
-            self.settle(console)?;
+        if let Some(earlier) = self.changed.filter(|earlier| *earlier < self.now) {
+            if self.kept != Some(earlier) {
+                self.compose(console);
+            }
+            self.write(earlier)?;
         }
         self.changed = Some(self.now);
-        self.composed = is_followed;
-        if is_followed {
+        if is_followed && self.kept != self.changed {
             self.compose(console);
+            self.kept = self.changed;
         }
         Ok(())
     }
@@ -116,9 +117,8 @@ impl<W: Write> Frames<W> {
         let Some(changed) = self.changed.take() else {
             return Ok(());
         };
-        if !mem::take(&mut self.composed) {
-            self.compose(console);
-        }
+        self.kept = None;
+        self.compose(console);
         self.write(changed)
     }
 

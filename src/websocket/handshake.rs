@@ -48,6 +48,13 @@ impl Handshake {
     /// The refusal to send: 426 for another version of the protocol, else 400.
     pub(crate) fn check<B>(request: &Request<B>) -> Result<Self, Refusal> {
         let headers = request.headers();
+        for name in [SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION] {
+            if headers.get_all(name).iter().nth(1).is_some() {
+                return Err(Refusal::bad_request(
+                    "a header of the WebSocket handshake is given twice",
+                ));
+            }
+        }
         if let Some(version) = headers.get(SEC_WEBSOCKET_VERSION)
             && version != "13"
         {
@@ -129,13 +136,6 @@ fn upgrade<B>(request: &Request<B>) -> Result<Response<Body>, Refusal> {
     // Bytes behind the head belong to the WebSocket, so there cannot be a body.
     if headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING) {
         return Err(Refusal::bad_request("a WebSocket handshake has no body"));
-    }
-    for name in [SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION] {
-        if headers.get_all(name).iter().nth(1).is_some() {
-            return Err(Refusal::bad_request(
-                "a header of the WebSocket handshake is given twice",
-            ));
-        }
     }
     create_response_with_body(&one_line_each(request), empty).map_err(|error| match error {
         Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => wrong_version(),

@@ -169,23 +169,23 @@ def get(address, path):
 def back(server, app, scale):
     """The figures of clients that drop and come back."""
     count, address = BACK // scale, app.address[0]
-    crowd = Crowd(server.clients, count, GET % (b"/events/", b""))
+    crowd = Crowd(server.clients, count, GET % (b"/updates/", b""))
     assert crowd.until(lambda crowd: crowd.open.value == count) is not None, "not all are held"
     get(address, f"/send/?text={MARK.decode()}")
     assert crowd.until(lambda crowd: crowd.marks.value == count) is not None, "not all have the first message"
     crowd.end()
     get(address, f"/send/?text={MARK.decode()}")
-    asked = get(address, "/requests/").count("GET /events/")
+    asked = get(address, "/requests/").count("GET /updates/")
     processes = family(app.process.pid)
     used, server_used = cpu(processes), cpu(server.processes)
-    crowd = Crowd(server.clients, count, GET % (b"/events/", b"Last-Event-ID: time:1\r\n"))
+    crowd = Crowd(server.clients, count, GET % (b"/updates/", b"Last-Event-ID: time:1\r\n"))
     took = crowd.until(lambda crowd: crowd.marks.value >= count, 300)
     assert took is not None, f"{crowd.marks.value} of {count} got what they had missed"
     crowd.until_quiet()
     used, server_used = cpu(processes) - used, cpu(server.processes) - server_used
     assert crowd.marks.value == count, "a message came twice"
     crowd.end()
-    asked = get(address, "/requests/").count("GET /events/") - asked
+    asked = get(address, "/requests/").count("GET /updates/") - asked
     return {RETURN: took, ASKED: asked, APP: used, "server_cpu_s": server_used}
 
 

@@ -64,6 +64,32 @@ async fn a_gap_is_fetched_from_the_next_link_and_the_stream_goes_on() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_in_no_order_is_asked_about_once_and_not_for_ever() {
+    let fixture = fixture("", "", "").await;
+    let (mut client, mut app) = fixture.hold(&behind(1), "start").await;
+    assert_eq!(client.head().await.status(), 200);
+    assert_eq!(client.input.chunk().await, b"start");
+    fixture
+        .publish(json!({"channel": "room", "http-stream": {"action": "close"}}))
+        .await;
+    let (head, fresh) = asked(&mut app, &fixture.app).await;
+    app = fresh.unwrap_or(app);
+    assert_eq!(head.one("grip-last"), Some("room; last-id=1"));
+    // The app has seen that message, and nothing follows the first.
+    answer(&mut app, &behind(1), "same").await;
+    assert_eq!(client.input.chunk().await, b"same");
+    fixture.say_in_order(2).await;
+    assert_eq!(client.input.chunk().await, b"<2>");
+    // Nor is it asked about for those who come later.
+    drop(app);
+    let (mut later, _app) = fixture.hold(&behind(2), "late").await;
+    assert_eq!(later.head().await.status(), 200);
+    assert_eq!(later.input.chunk().await, b"late");
+    fixture.say_in_order(3).await;
+    assert_eq!(later.input.chunk().await, b"<3>");
+}
+
+#[tokio::test]
 async fn a_hint_and_a_response_without_hold_lead_to_the_next_link() {
     let fixture = fixture("", "", "").await;
     let lines = "Grip-Hold: stream\r\nGrip-Channel: room\r\nGrip-Link: <next>; rel=next\r\n";

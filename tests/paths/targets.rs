@@ -156,6 +156,29 @@ async fn is_refused(client: &mut Wire) -> bool {
 }
 
 #[tokio::test]
+async fn a_request_behind_an_upgrade_that_was_none_is_not_read_by_halves() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    let _app = reporting_to(app);
+    let zeros = "0".repeat(300);
+    for line in ["Upgrade: websocket", &format!("Content-Length: {zeros}")] {
+        let mut client = door.plain().await;
+        let ahead = format!("GET /a HTTP/1.1\r\n{HOST}{line}\r\n\r\n");
+        client
+            .send(ahead.clone() + &Door::get("/b#c", "") + &Door::get("/d", ""))
+            .await;
+        assert_eq!(client.answer().await.text(), "/a", "{line}");
+        assert_eq!(client.answer().await.status, 400, "{line}");
+        assert_eq!(client.rest().await, b"", "{line}");
+        // One that waits for the answer is served.
+        let mut client = door.plain().await;
+        for request in [ahead, Door::get("/b", "")] {
+            assert_eq!(client.ask(&request).await.status, 200, "{line}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_fragment_is_refused_on_every_request_of_a_connection() {
     let app = Backend::tcp().await;
     let door = Door::open(&app.app()).await;

@@ -1,8 +1,10 @@
 """An app of examples/grip as a peer.
 
-Arguments: the file, the address where it publishes (host:port), its key in hexadecimal, and its port.
+Arguments: the file, the address where it publishes (host:port), its key in base64, its port, and perhaps a file with
+the public key of the proxy, whose issuer is `noren` then.
 """
 
+import base64
 import os
 import pathlib
 import shutil
@@ -40,10 +42,13 @@ def wait_for(port):
 
 def main():
     """Start the example, and end it with the test."""
-    example, publishers, key, port = sys.argv[1:]
+    example, publishers, key, port, *believed = sys.argv[1:]
     words, copy = command(example, port)
     with tempfile.TemporaryDirectory() as directory:
         url = f"http://{publishers}?iss=app&key=base64:{key}"
+        for file in believed:
+            public = base64.b64encode(pathlib.Path(file).read_bytes()).decode()
+            url += f"&verify-iss=noren&verify-key=base64:{public}"
         database = str(pathlib.Path(directory) / "events.sqlite3")
         app = subprocess.Popen(
             words,

@@ -1,6 +1,6 @@
 """Debian's Pushpin with a zurl of its own, in front of an app.
 
-Arguments: host:port of the app, and the key of Grip-Sig in hexadecimal. Ready with `host:port host:port`, the addresses
+Arguments: host:port of the app, and the key of Grip-Sig in base64. Ready with `host:port host:port`, the addresses
 for clients and for publishers.
 """
 

@@ -129,6 +129,48 @@ impl Client {
     }
 }
 
+fn event(id: u32) -> String {
+    format!("id: time:{id}\ndata: {{\"text\": \"{id}\"}}\n\n")
+}
+
+#[test]
+fn what_a_grip_app_publishes_at_one_node_reaches_clients_of_all_once() {
+    let _alone = alone();
+    let fixture = Fixture::open();
+    let mut clients = [0, 1, 1].map(|node| {
+        let mut client = fixture.client(node, "/updates/", "");
+        client.gets("event: stream-open\ndata:\n\n");
+        client
+    });
+    for number in 1..=20_usize {
+        // Through either node; the app itself publishes at the first.
+        fixture.ask(number % 2, &format!("/send/?text={number}"));
+    }
+    for client in &mut clients {
+        for number in 1..=20 {
+            let before = client.gets(&event(number));
+            assert!(!before.contains("data: {"), "{before}");
+        }
+    }
+    // A client that was away comes back to the other node, and one that has everything stays.
+    let [first, ..] = clients;
+    drop(first);
+    fixture.ask(0, "/send/?text=21");
+    fixture.ask(0, "/send/?text=22");
+    let mut back = fixture.client(1, "/updates/", "Last-Event-ID: time:20\r\n");
+    back.gets("event: stream-open\ndata:\n\n");
+    for number in [21, 22] {
+        let before = back.gets(&event(number));
+        assert!(!before.contains("data: {"), "{before}");
+    }
+    fixture.ask(1, "/send/?text=23");
+    back.gets(&event(23));
+    // One request for each stream, whatever node it was at.
+    let requests = fixture.ask(1, "/requests/");
+    let streams = requests.matches("GET /updates/").count();
+    assert_eq!(streams, 4, "{requests}");
+}
+
 #[test]
 fn held_responses_and_websockets_of_the_other_node_get_the_message_too() {
     let _alone = alone();

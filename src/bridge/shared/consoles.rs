@@ -30,10 +30,10 @@ const FIRST_VIEWER: Duration = Duration::from_secs(10);
 
 /// All shared consoles. Clones share them.
 #[derive(Clone, Default)]
-pub(crate) struct Consoles(Arc<Registry>);
+pub(crate) struct Consoles(Arc<Inner>);
 
 #[derive(Default)]
-struct Registry {
+struct Inner {
     last: AtomicU64,
     registry: Mutex<Registry>,
     /// The process that replaces this one, once there is one.

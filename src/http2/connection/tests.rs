@@ -62,7 +62,7 @@ where
 {
     let (near, far) = duplex(64 * 1024);
     let service = move |request| -> Handler { Box::pin(service(request)) };
-    let mut connection = Connection::new(far, &SETTINGS, service);
+    let mut connection = Connection::new(far, ReadPause::default(), &SETTINGS, service);
     let (change, mut changes) = mpsc::channel(1);
     let server = tokio::spawn(async move {
         loop {

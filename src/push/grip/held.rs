@@ -40,6 +40,15 @@ pub(crate) struct HoldContext {
     pub tasks: Shutdown,
     /// The transport, for the status.
     pub transport: &'static str,
+    /// Offset of the newest message when the app was queried last; 0 if it was not.
+    pub queried: u64,
+}
+
+impl HoldContext {
+    /// Records that the app is queried now, so that its response covers every message that has come until now.
+    pub(super) fn query(&mut self) {
+        self.queried = self.hub.newest_offset();
+    }
 }
 
 /// The next event of a held connection.
@@ -57,6 +66,8 @@ pub(super) enum Event {
 pub(super) struct HeldConnection {
     subscription: Subscription,
     joined: Vec<Joined>,
+    /// Messages up to this offset are covered by the app's response.
+    queried: u64,
     pub(super) meta: BTreeMap<String, String>,
 }
 
@@ -173,6 +184,7 @@ impl HeldConnection {
         Ok(Self {
             subscription: subscribe(hold_context, &joined)?,
             joined,
+            queried: hold_context.queried,
             meta,
         })
     }
@@ -211,7 +223,8 @@ impl HeldConnection {
                 return None;
             }
             if item.previous != joined.last {
-                return Some(Event::Gap);
+                // The app knew this message and has named what comes next: it would say the same for ever.
+                return (message.id.offset > self.queried).then_some(Event::Gap);
             }
         }
         if item.id.is_some() {

@@ -46,7 +46,7 @@ const MOST_GAPS: u32 = 5;
 /// # Errors
 /// A limit that is reached, or a fault of an instruction.
 pub(super) async fn hold(
-    hold_context: HoldContext,
+    mut hold_context: HoldContext,
     mut instruct: Instruct,
     sender: AppSender,
     continuation: Continuation,
@@ -67,6 +67,7 @@ pub(super) async fn hold(
             kind: FollowUpKind::Again,
             last,
         };
+        hold_context.query();
         // A client whose request cannot be repeated comes back itself.
         let Ok((parts, body)) = sender(follow_up).await else {
             return Ok(own.into_response());

@@ -154,6 +154,7 @@ impl Stream {
             .as_ref()
             .map(HeldConnection::lasts)
             .unwrap_or_default();
+        self.hold_context.query();
         let fetch = fetch(self.sender.clone(), link.uri.clone(), last);
         self.fetching = Some(Box::pin(fetch));
         self.due = None;

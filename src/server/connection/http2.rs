@@ -11,7 +11,7 @@ use tracing::debug;
 
 use super::{Served, log_end, rate};
 use crate::http::{AbortAfterFlush, Activity, Incoming, Paced, Sent, Unread};
-use crate::http2::{Body, Connection, Settings};
+use crate::http2::{Body, Connection, ReadPause, Settings};
 use crate::server::dormant::Dormant;
 use crate::server::responder::Responder;
 use crate::service::ServiceBody;
@@ -50,6 +50,7 @@ impl Served {
     pub(super) async fn http2(self) {
         let rate = rate(&self.state.config.limits);
         let limits = &self.state.config.limits;
+        let pause = ReadPause::default();
         let settings = Settings {
             streams: limits.streams,
             head_size: limits.head_size,
@@ -62,7 +63,7 @@ impl Served {
         let transport = self.transport.gathering().checking_frames();
         let activity = self.context.activity.clone();
         let share = self.state.service.unread_memory(&self.context);
-        let unread = Unread::new(share, CONNECTION_WINDOW, activity.clone());
+        let unread = Unread::new(share, CONNECTION_WINDOW, activity.clone(), pause.clone());
         let transport = transport
             .with_preface_limit(limits.head)
             .counting(unread.clone());
@@ -85,7 +86,7 @@ impl Served {
             };
             Box::pin(response) as Handler
         };
-        let mut connection = Box::pin(Connection::new(transport, &settings, service));
+        let mut connection = Box::pin(Connection::new(transport, pause, &settings, service));
         let (mut is_closing, mut end) = (false, None);
         loop {
             let reason = Dormant::new(async {
@@ -124,6 +125,8 @@ impl Served {
                         end = Some(Instant::now() + keep_alive);
                     }
                 }
+                // A request may have come before the client knew that the connection closes.
+                Reason::Held if activity.is_busy() => end = Some(Instant::now() + keep_alive),
                 Reason::Held => return,
             }
         }

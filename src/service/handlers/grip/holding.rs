@@ -50,7 +50,13 @@ impl Holding {
             lease,
             tasks: self.shutdown.clone(),
             transport,
+            queried: 0,
         }
+    }
+
+    /// Offset of the newest message.
+    pub(super) fn newest_offset(&self) -> u64 {
+        self.hub.newest_offset()
     }
 
     /// The lease of the visitor's session, with which a held connection ends. A visitor without a login has none: the

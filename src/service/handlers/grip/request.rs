@@ -6,7 +6,7 @@ use http::{Request, Response, StatusCode};
 
 use crate::http::{Body, Refusal, refuse};
 use crate::proxy::Forward;
-use crate::push::grip::{self, drop_grip_headers, is_instruction};
+use crate::push::grip::{self, HoldContext, drop_grip_headers, is_instruction};
 use crate::service::app_requests::{AppRequests, collect};
 use crate::service::exchange::Exchange;
 use crate::service::handlers::grip::apps::GripApp;
@@ -66,6 +66,7 @@ impl GripRequests {
             .await
             .map_err(|cause| unsigned(&app, &cause))?;
         let request = Request::from_parts(parts, body);
+        let queried = self.holding.newest_offset();
         let answer = forward.request_with(request, own, is_instruction).await?;
         if !is_instruction(answer.headers()) {
             return Ok(answer);
@@ -76,9 +77,12 @@ impl GripRequests {
             Refusal::new(StatusCode::BAD_GATEWAY, reason).because(&error)
         })?;
         let lease = self.holding.lease(&app, &kept.headers, head, context).await;
-        let hold_context = self
-            .holding
-            .hold_context(&app, lease, "grip", context, audit);
+        let hold_context = HoldContext {
+            queried,
+            ..self
+                .holding
+                .hold_context(&app, lease, "grip", context, audit)
+        };
         let followed =
             grip::follow(hold_context, &parts, body, visitor.sender(), continuation).await;
         let mut response = followed.map_err(|error| self.holding.unheld(&app, &error))?;
