@@ -35,7 +35,8 @@ impl Fixture {
         let port = free_port();
         let door = Door::open(&format!(
             "[admin]\nsocket = '{}'\n[[listener]]\naddress = '127.0.0.1:0'\nprotocol = 'grip'\n\
-             [[app]]\nname = 'app'\nurl = 'http://127.0.0.1:{port}'\nworkers = 4\nrestart-wait = '20s'\n[app.grip]\nkeys = ['{keys}']\n",
+             [[app]]\nname = 'app'\nurl = 'http://127.0.0.1:{port}'\nworkers = 4\nrestart-wait = '20s'\n\
+             [app.grip]\nkeys = ['{keys}']\n",
             path(&directory, "admin.sock"),
         ));
         let publishers = until("the control endpoint", || {

@@ -6,9 +6,8 @@
 )]
 
 use std::fs;
-use std::process::Command;
 
-use crate::support::{path, run, scratch};
+use crate::support::{mount_namespace, path, run, scratch};
 
 #[test]
 fn entries_of_the_journal_have_the_fields_of_the_log_and_of_the_audit() {
@@ -20,14 +19,9 @@ fn entries_of_the_journal_have_the_fields_of_the_log_and_of_the_audit() {
     );
     fs::write(&config, text).unwrap();
     let peer = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/journal.py");
-    let mut inside = Command::new("unshare");
-    inside.args([
-        "--mount",
-        "--map-root-user",
-        "--propagation",
-        "private",
-        "--",
-    ]);
+    let Some(mut inside) = mount_namespace("the journal of systemd") else {
+        return;
+    };
     inside.args([
         "/usr/bin/python3",
         "-B",

@@ -26,8 +26,8 @@ const FREE: u64 = 64 * 1024;
 /// Number of bytes that are taken from the share at a time, so that a large body does not access it with each frame.
 const STEP: u64 = 128 * 1024;
 /// Limit on unread bytes of one connection: one stream window that no handler reads, and twice as much for the other
-/// streams. More than a third of the window of the connection: once h2 has dropped so much unread, it extends the window,
-/// which corrects the count.
+/// streams. More than a third of the window of the connection: once h2 has dropped so much unread, it extends the
+/// window, which corrects the count.
 const MOST: u64 = 3 * 1024 * 1024;
 /// Interval between two attempts to get room.
 const AGAIN: Duration = Duration::from_millis(100);
