@@ -60,7 +60,7 @@ pub(super) async fn encode(
     let shown = path.display();
     let partial = partial(path)?;
     let mut encoder = Encoder::start(path, &partial)?;
-    let encoded = async {
+    let work = async {
         let again = open.clone();
         // What has no picture is told while the encoder still waits, and before it complains that it got nothing.
         let size = spawn_blocking(move || anyhow::Ok(settings.measure(again()?)?)).await;
@@ -71,7 +71,7 @@ pub(super) async fn encode(
         anyhow::Ok((written, encoder.end().await?))
     };
     let (written, status) = tokio::select! {
-        encoded = encoded => encoded?,
+        done = work => done?,
         () = signals.stop() => bail!("interrupted; there is no video"),
     };
     if matches!(written, Err(VideoError::Write(_))) || !status.success() {

@@ -90,7 +90,7 @@ pub(crate) struct Client {
     /// The client, for the status.
     pub peer: Peer,
     /// The client, for the audit.
-    pub audit_client: AuditClient,
+    pub audited_as: AuditClient,
     /// The permission that limits its stream: that of its token or of its session.
     pub lease: Option<Lease>,
 }
@@ -172,7 +172,7 @@ impl MercureHub {
         let subscription = hub
             .subscribe_behind(client.address, names, offset, client.lease)?
             .identify("mercure", client.peer)
-            .audited(client.audit_client, names);
+            .audited(client.audited_as, names);
         let payloads = grant.as_ref().map(|grant| &grant.payloads);
         let told = rules.settings.subscriptions.then(|| {
             let subscribed = order.selectors.iter().map(|selector| Subscribed {

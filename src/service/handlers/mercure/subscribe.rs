@@ -50,7 +50,7 @@ impl Mercure {
             let client = Client {
                 address: context.peer.counted_as(),
                 peer: context.peer,
-                audit_client: audit.subscriber(lease.as_ref()),
+                audited_as: audit.subscriber(lease.as_ref()),
                 lease,
             };
             let subscribed = self.updates.subscribe(order, grant, client);
