@@ -23,10 +23,11 @@ use crate::http2::upgrade::Upgrade;
 
 /// Limit on response bytes that h2 holds of a stream that cannot send them.
 const SEND_BUFFER: usize = 64 * 1024;
-/// Limits on streams that a client resets before Noren has seen them (CVE-2023-44487), and on streams that h2 resets
-/// because of the client's protocol errors.
+/// Limit on streams that a client resets before Noren has seen them (CVE-2023-44487).
 const PENDING_RESETS: usize = 20;
-const ERROR_RESETS: usize = 100;
+/// Limit on resets by h2 because of the client's protocol errors, in the life of a connection. Each frame of an upload
+/// that was refused a while ago is one of them, so these are more than the window of a connection has frames.
+const ERROR_RESETS: usize = 1024;
 /// Limit on the bytes of a frame from the client, which is the least that RFC 9113 §4.2 permits.
 const FRAME: u32 = 16 * 1024;
 
