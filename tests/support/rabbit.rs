@@ -237,6 +237,12 @@ impl Rabbit {
             .env("RABBITMQ_LOGS", "-")
             .env("RABBITMQ_PID_FILE", file("pid"))
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", file("plugins"))
+            // Erlang's threads would wait for work by looking for it, which leaves less for the other tests.
+            .env(
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+                "+S 1:1 +SDcpu 1:1 +SDio 1 +sbwt none +sbwtdcpu none +sbwtdio none",
+            )
+            .env("RABBITMQ_CTL_ERL_ARGS", "+S 1:1 +sbwt none")
             // The machine's own files are not for this one.
             .env("RABBITMQ_CONF_ENV_FILE", file("none"))
             .env("RABBITMQ_CONFIG_FILE", file("rabbitmq"))
