@@ -31,13 +31,23 @@ def shorten(messages):
         case.onMessage = in_bytes(case.onMessage)
 
 
+async def outcomes(url, patterns):
+    """The results of the cases that these patterns are true of."""
+    try:
+        return await kosoku.run_fuzzingclient(url, patterns)
+    except kosoku.FailureError as failure:
+        return failure.results
+
+
 async def main():
     url, messages, *groups = sys.argv[1:]
     shorten(int(messages))
-    try:
-        results = await kosoku.run_fuzzingclient(url, [f"{group}.*" for group in groups])
-    except kosoku.FailureError as failure:
-        results = failure.results
+    results = await outcomes(url, [f"{group}.*" for group in groups])
+    late = [result.case_id for result in results if not result.passed]
+    if late:
+        # A case has limits of a second or two, which a busy machine passes; what is wrong is so again.
+        print("again:", *late, file=sys.stderr)
+        results = [result for result in results if result.passed] + list(await outcomes(url, late))
     bad = [result for result in results if not result.passed]
     for result in bad[:20]:
         ended = f"{result.behavior.value}, {result.behavior_close.value}"
