@@ -184,7 +184,8 @@ impl HeldConnection {
         Ok(Self {
             subscription: subscribe(hold_context, &joined)?,
             joined,
-            queried: hold_context.queried,
+            // A cluster's stream that was made anew since counts from 0 again.
+            queried: hold_context.queried.min(hold_context.hub.newest_offset()),
             meta,
         })
     }
