@@ -2,10 +2,8 @@
 //! the configurations as they are shipped, a real RabbitMQ, and the library that OpenStack's services notify with.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::Stdio;
 
-use crate::support::{Door, Peer, Rabbit, alone, chromium, run, scratch, until};
+use crate::support::{Door, Peer, Rabbit, alone, chromium, converse, run, scratch, until};
 
 mod openstack;
 
@@ -85,22 +83,10 @@ fn nasquerons_page_prints_notifications_as_they_come_and_goes_on_after_sleep() {
     until("the source", || {
         door.log().contains("connected to a source").then_some(())
     });
-    let mut command = chromium("nasqueron_page.mjs", &door);
-    let mut page = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("node; tests/run installs what the tests need");
-    let mut answers = page.stdin.take().expect("standard input is piped");
-    let lines = BufReader::new(page.stdout.take().expect("standard output is piped")).lines();
-    let mut last = String::new();
-    for line in lines.map_while(Result::ok) {
-        if let Some(rest) = line.strip_prefix("send ") {
-            publisher.ask(&format!("send notifications {rest}"));
-            writeln!(answers, "ok").expect("it reads");
-        }
-        last = line;
-    }
-    assert!(page.wait().expect("a child").success());
+    let page = chromium("nasqueron_page.mjs", &door);
+    let last = converse(page, "send ", |message| {
+        publisher.ask(&format!("send notifications {message}"));
+        "ok".to_owned()
+    });
     assert_eq!(last, "nasqueron=ok");
 }

@@ -1,10 +1,9 @@
 //! The plugin in `contrib/horizon` in the real Horizon, with the real Keystone and Nova's own API and notifier, in real
 //! Chromium: servers, volumes, images and networks that are changed out of band change their tables.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use crate::support::{Door, Peer, Rabbit, alone, chromium, until};
+use crate::support::{Door, Peer, Rabbit, alone, chromium, converse, until};
 
 use super::{horizon, recorded, shipped};
 
@@ -20,23 +19,8 @@ fn cloud(rabbit: &Rabbit, settings: &[&str]) -> Peer {
 
 /// Runs a script of a page that asks by lines `do COMMAND` for what happens in the cloud, and gives its last line.
 #[track_caller]
-fn visit(mut command: Command, cloud: &mut Peer) -> String {
-    let mut page = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("node; tests/run installs what the tests need");
-    let mut answers = page.stdin.take().expect("standard input is piped");
-    let lines = BufReader::new(page.stdout.take().expect("standard output is piped")).lines();
-    let mut last = String::new();
-    for line in lines.map_while(Result::ok) {
-        if let Some(asked) = line.strip_prefix("do ") {
-            writeln!(answers, "{}", cloud.ask(asked)).expect("it reads");
-        }
-        last = line;
-    }
-    assert!(page.wait().expect("a child").success());
-    last
+fn visit(page: Command, cloud: &mut Peer) -> String {
+    converse(page, "do ", |asked| cloud.ask(asked))
 }
 
 /// A broker with the exchanges of the services, and Noren in front of a cloud.

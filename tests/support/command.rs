@@ -1,7 +1,7 @@
 //! Commands of the test: run to the end within a limit, with all they said.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -90,6 +90,38 @@ pub(crate) fn run(command: &mut Command) -> Ran {
         stdout: text(&mut stdout),
         stderr: text(&mut stderr),
     }
+}
+
+/// Runs a script that asks for things by lines that begin with `prefix`, each answered with one line, and gives its last
+/// line. A script that fails fails the test with what it said.
+#[track_caller]
+pub(crate) fn converse(
+    mut command: Command,
+    prefix: &str,
+    mut answer: impl FnMut(&str) -> String,
+) -> String {
+    let mut stderr = output();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(stderr.try_clone().expect("a second handle of a file"))
+        .spawn()
+        .unwrap_or_else(|error| {
+            panic!("{command:?}: {error}; tests/run installs what the tests need")
+        });
+    let mut answers = child.stdin.take().expect("standard input is piped");
+    let lines = BufReader::new(child.stdout.take().expect("standard output is piped")).lines();
+    let mut last = String::new();
+    for line in lines.map_while(Result::ok) {
+        if let Some(asked) = line.strip_prefix(prefix) {
+            writeln!(answers, "{}", answer(asked)).expect("it reads");
+        }
+        last = line;
+    }
+    let status = child.wait().expect("a child");
+    let said = text(&mut stderr);
+    assert!(status.success(), "{status} after {last:?}\n{said}");
+    last
 }
 
 fn output() -> File {

@@ -20,7 +20,9 @@ use std::time::{Duration, Instant};
 
 pub(crate) use certificates::Certificates;
 pub(crate) use clock::Clock;
-pub(crate) use command::{Ran, browser, chromium, mount_namespace, python, python_in_venv, run};
+pub(crate) use command::{
+    Ran, browser, chromium, converse, mount_namespace, python, python_in_venv, run,
+};
 pub(crate) use curl::{Answer, Request, VERSIONS, ask};
 pub(crate) use documents::{Block, blocks, documents, root};
 pub(crate) use door::{Door, Process};
