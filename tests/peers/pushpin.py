@@ -4,15 +4,21 @@ Arguments: host:port of the app, and the key of Grip-Sig in base64. Ready with `
 for clients and for publishers.
 """
 
+import http.client
+import http.server
 import pathlib
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import lifeline
+
+# The host name of the app that is asked before the test.
+OWN = "pushpin.localhost"
 
 ZURL = """[General]
 in_spec=ipc://{rundir}/zurl-in
@@ -76,6 +82,39 @@ def wait_for(port):
     sys.exit(f"nothing listens at port {port}")
 
 
+class Held(http.server.BaseHTTPRequestHandler):
+    """An app that holds a stream, for the time before the test."""
+
+    def do_GET(self):
+        self.send_response(200)
+        for name, value in {"Grip-Hold": "stream", "Grip-Channel": "ready", "Content-Length": "0"}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, *_arguments):
+        pass
+
+
+def wait_until_streams_are_held(port, holder):
+    """Wait until a stream is held: Pushpin listens before its processes have found each other; until then it answers 500
+    or nothing."""
+    threading.Thread(target=holder.serve_forever, daemon=True).start()
+    for _ in range(200):
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        try:
+            client.request("GET", "/", headers={"Host": OWN})
+            status = client.getresponse().status
+        except (OSError, http.client.HTTPException) as error:
+            status = error
+        client.close()
+        if status == 200:
+            holder.shutdown()
+            holder.server_close()
+            return
+        time.sleep(0.05)
+    sys.exit(f"Pushpin does not hold a stream: {status}")
+
+
 def main():
     """Start both programs, and end them with the test."""
     app, key = sys.argv[1:3]
@@ -88,7 +127,9 @@ def main():
     names = {"directory": directory, "rundir": rundir, "clients": clients, "publishers": publishers, "key": key}
     (directory / "pushpin.conf").write_text(PUSHPIN.format(**names), encoding="utf-8")
     (directory / "zurl.conf").write_text(ZURL.format(**names), encoding="utf-8")
-    (directory / "routes").write_text(f"* {app},over_http\n", encoding="utf-8")
+    holder = http.server.HTTPServer(("127.0.0.1", 0), Held)
+    routes = f"{OWN} 127.0.0.1:{holder.server_port}\n* {app},over_http\n"
+    (directory / "routes").write_text(routes, encoding="utf-8")
     log = (directory / "log").open("w", encoding="utf-8")
     children = [
         subprocess.Popen(["zurl", f"--config={directory}/zurl.conf"], stdout=log, stderr=log),
@@ -104,6 +145,7 @@ def main():
 
     wait_for(clients)
     wait_for(publishers)
+    wait_until_streams_are_held(clients, holder)
     lifeline.hold(f"127.0.0.1:{clients} 127.0.0.1:{publishers}", {"processes": lambda _: children[1].pid}, end)
 
 
