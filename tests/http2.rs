@@ -563,3 +563,76 @@ async fn ordinary_trailers_and_two_hundred_requests_with_tables_pass() {
         worker = Some(app_side);
     }
 }
+
+#[tokio::test]
+async fn a_client_whose_streams_are_all_broken_is_cut_off() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    let mut client = Wire::new(door.tls_stream("h2").await);
+    client.send(PREFACE).await;
+    // A header of the connection breaks its stream alone (RFC 9113 §8.2.2).
+    let head = [&post_head()[..], &[0x00, 10], b"connection", &[1], b"x"].concat();
+    let (mut input, mut output) = (client.input, client.output);
+    let sending = async {
+        for number in 0_u32.. {
+            assert!(number < 100_000, "the door resets without end");
+            let mut broken = frame(1, 5, 0, &head);
+            broken[5..9].copy_from_slice(&(2 * number + 1).to_be_bytes());
+            if output.try_send(&broken).await.is_err() {
+                break;
+            }
+        }
+    };
+    let ((), rest) = tokio::join!(sending, input.rest());
+    // A GOAWAY with ENHANCE_YOUR_CALM, unless the client wrote so much that the end came as a reset of the connection.
+    let calm = [0, 0, 0, 11];
+    assert!(
+        rest.is_empty() || rest.windows(4).any(|four| four == calm),
+        "{rest:?}"
+    );
+    app.has_nobody().await;
+}
+
+#[tokio::test]
+async fn a_request_that_comes_while_an_idle_connection_is_closing_is_answered() {
+    const GOAWAY: u8 = 7;
+    const PING: u8 = 6;
+    let app = Backend::tcp().await;
+    let door = Door::open(&format!("{}[limits]\nkeep-alive = '1s'\n", app.app())).await;
+    let mut client = Wire::new(door.tls_stream("h2").await);
+    client.send(PREFACE).await;
+    // The door says that it closes, and asks by a ping whether the client has heard of it (RFC 9113 §6.8).
+    let mut is_closing = false;
+    let ping = loop {
+        let head = client.take(9).await;
+        let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+        let payload = client.take(length).await;
+        is_closing |= head[3] == GOAWAY;
+        if is_closing && head[3] == PING {
+            break payload;
+        }
+    };
+    client.send(frame(1, 5, 1, &post_head())).await;
+    client.send(frame(PING, 1, 0, &ping)).await;
+    let mut worker = app.accept().await;
+    worker.head().await;
+    worker.send(OK).await;
+    let rest = client.rest().await;
+    assert!(rest.windows(2).any(|two| two == b"ok"), "{rest:?}");
+}
+
+#[tokio::test]
+async fn a_handshake_that_says_its_version_or_key_twice_is_refused_over_http2_too() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    let mut client = Http2::open(&door).await;
+    for twice in [
+        &[("sec-websocket-version", "13")][..],
+        &[("sec-websocket-key", "a"), ("sec-websocket-key", "b")],
+    ] {
+        let (answer, _sender) = client.connect_with("/socket", twice).await;
+        let answer = within("an answer", answer).await.unwrap();
+        assert_eq!(answer.status(), 400, "{twice:?}");
+    }
+    app.has_nobody().await;
+}
