@@ -19,10 +19,15 @@ MARK = b"@@mark@@"
 
 
 class Crowd:
-    """Clients in a process of their own. They send one request each, and count what comes."""
+    """Clients in a process of their own. They send one request each, and count what comes.
 
-    def __init__(self, port, count, request):
-        self.open, self.marks, self.bytes = (multiprocessing.Value("Q", 0, lock=False) for _ in range(3))
+    `ahead` is how many may wait for their answer; all, unless it is said. A refused client fails the bench, or asks again
+    after half a second, if `again` is true.
+    """
+
+    def __init__(self, port, count, request, ahead=None, again=False):
+        self.open, self.marks, self.bytes, self.refused = (multiprocessing.Value("Q", 0, lock=False) for _ in range(4))
+        self.ahead, self.again = ahead or count, again
         # Bytes of each, to see that all got the same; and all that the first one got.
         self.each = multiprocessing.Array("Q", count, lock=False)
         ours, theirs = multiprocessing.Pipe(duplex=False)
@@ -33,24 +38,37 @@ class Crowd:
         self.process.start()
 
     def listen(self, port, count, request, first):
-        selector = selectors.DefaultSelector()
-        for number in range(count):
-            peer = socket.create_connection(("127.0.0.1", port))
-            peer.sendall(request)
-            peer.setblocking(False)
-            selector.register(peer, selectors.EVENT_READ, [number, b"", False])
-        witness = bytearray()
+        self.port, self.request, self.selector = port, request, selectors.DefaultSelector()
+        self.later, witness, begun = [], bytearray(), 0
         while not self.stop.is_set():
-            for key, _ in selector.select(0.05):
+            while begun < count and begun - self.open.value < self.ahead:
+                self.ask(begun)
+                begun += 1
+            while self.later and self.later[0][0] < time.monotonic():
+                self.ask(self.later.pop(0)[1])
+            for key, _ in self.selector.select(0.05):
                 self.take(key, witness)
         first.send(bytes(witness))
+
+    def ask(self, number):
+        peer = socket.create_connection(("127.0.0.1", self.port))
+        peer.sendall(self.request)
+        peer.setblocking(False)
+        self.selector.register(peer, selectors.EVENT_READ, [number, b"", False])
 
     def take(self, key, witness):
         """Reads what one client has got."""
         number, rest, is_open = key.data
         data = key.fileobj.recv(1 << 18)
-        assert data, "a subscriber was closed"
         if not is_open:
+            is_refused = not data or not (rest + data).startswith(b"HTTP/1.1 200"[: len(rest + data)])
+            if self.again and is_refused:
+                self.refused.value += 1
+                self.later.append((time.monotonic() + 0.5, number))
+                self.selector.unregister(key.fileobj)
+                key.fileobj.close()
+                return
+            assert data, "a client was closed before its answer"
             head, end, data = (rest + data).partition(b"\r\n\r\n")
             if not end:
                 key.data[1] = head
@@ -58,6 +76,8 @@ class Crowd:
             assert head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 101")), head
             self.open.value += 1
             key.data[1], key.data[2], rest = b"", True, b""
+        else:
+            assert data, "a subscriber was closed"
         self.bytes.value += len(data)
         self.each[number] += len(data)
         if number == 0:
@@ -150,7 +170,7 @@ def write_result(directory, name, rounds):
     for side in rounds[0]:
         sides[side] = {}
         for field in rounds[0][side]:
-            values = [one[side][field] for one in rounds]
+            values = [one[side][field] for one in rounds if field in one[side]]
             sides[side][field] = {"median": statistics.median(values), "min": min(values), "max": max(values)}
     result = {"label": name, "rounds": len(rounds), "sides": sides}
     for peer in sides:
@@ -158,7 +178,7 @@ def write_result(directory, name, rounds):
             side: {
                 field: {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}
                 for field in sides[side]
-                if field in sides[peer] and (ratios := [one[side][field] / one[peer][field] for one in rounds if one[peer][field]])
+                if (ratios := [one[side][field] / one[peer][field] for one in rounds if field in one[side] and one[peer].get(field)])
             }
             for side in sides
             if side != peer
