@@ -92,7 +92,7 @@ pub(crate) fn run(command: &mut Command) -> Ran {
     }
 }
 
-/// Runs a script that asks for things by lines that begin with `prefix`, each answered with one line, and gives its last
+/// Runs a script that asks for things by lines that begin with `prefix`, each answered with one line. Gives its last
 /// line. A script that fails fails the test with what it said.
 #[track_caller]
 pub(crate) fn converse(
